@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// A blocking Redis connection for the command line: one command or a pipeline at a time, each with a
+// deadline. Not for the broker's thread. One thread at a time.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <vector>
+
+#include "base/result.h"
+#include "registry/endpoint.h"
+#include "registry/resp.h"
+
+namespace leafgate::registry {
+
+class Client {
+ public:
+  // Connects, authenticates and selects the database. kUnreachable when nobody answers within
+  // `timeout`, kRefused when the login is not accepted; both name the endpoint and what to check.
+  static Result<Client> connect(const Endpoint& endpoint,
+                                std::chrono::milliseconds timeout = std::chrono::seconds(5));
+
+  Client(Client&&) noexcept;
+  Client& operator=(Client&&) noexcept;
+  ~Client();
+
+  // An error *reply* is a value (Reply::is_error()); kUnreachable means the connection is gone.
+  Result<Reply> call(const Command& command);
+  // Sends all, then reads all. Replies stand in the order of the commands.
+  Result<std::vector<Reply>> pipeline(const std::vector<Command>& commands);
+
+  // As call(), for commands that block on the server (XREAD BLOCK): `wait` comes on top of the timeout.
+  Result<Reply> call_blocking(const Command& command, std::chrono::milliseconds wait);
+
+ private:
+  class Impl;
+  explicit Client(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace leafgate::registry

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// The registry in this broker's memory: every certificate's record and every block, as last read.
+//
+// Sharded open-addressing tables keyed by all 32 bytes of the fingerprint with a per-process random
+// seed (nobody can craft colliding certificates). One mutex a shard: all functions may be called from
+// any thread, and a change is visible to the next find(). The longest any lock is held is one shard's
+// growth. 40 bytes a slot; memory is the table and nothing else: strings stay in Redis.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "policy/vocabulary.h"
+
+namespace leafgate::registry {
+
+// Marks what one full reconcile has seen. Wraps around; only equality is used.
+using Generation = std::uint8_t;
+
+class Replica {
+ public:
+  Replica();
+  ~Replica();
+  Replica(const Replica&) = delete;
+  Replica& operator=(const Replica&) = delete;
+
+  // What is known of a certificate. Records past gone_at are returned as they are: decide() judges.
+  std::optional<policy::CertRecord> find(const policy::Fingerprint& fingerprint) const;
+  std::optional<policy::Block> device_block(std::string_view device) const;
+  std::optional<policy::Block> issuer_block(std::string_view issuer) const;
+
+  // Stores what was read and stamps it with `generation`. True when it differs from what was held.
+  bool put(const policy::Fingerprint& fingerprint, const policy::CertRecord& record, Generation generation);
+  bool put_device_block(std::string_view device, const policy::Block& block, Generation generation);
+  bool put_issuer_block(std::string_view issuer, const policy::Block& block, Generation generation);
+
+  // True when something was there.
+  bool erase(const policy::Fingerprint& fingerprint);
+  bool erase_device_block(std::string_view device);
+  bool erase_issuer_block(std::string_view issuer);
+
+  // What a sweep took away.
+  struct Swept {
+    std::function<void(const policy::Fingerprint&)> certificate;
+    std::function<void(const std::string&)> device_block;
+    std::function<void(const std::string&)> issuer_block;
+  };
+
+  // Removes everything not stamped with `current`, telling `swept` of each, outside the locks.
+  // Returns how many entries went.
+  std::size_t sweep(Generation current, const Swept& swept);
+
+  // Removes everything, without a visit per entry.
+  void clear();
+
+  // Entries per CertState, indexed by its value. Counted as it changes: cheap to call.
+  std::array<std::uint64_t, 7> counts() const;
+  std::size_t size() const;   // certificates
+  std::size_t bytes() const;  // memory held by the tables
+
+  // Calls `visit` for every certificate, shard by shard, holding one shard's lock at a time.
+  void for_each(const std::function<void(const policy::Fingerprint&, const policy::CertRecord&)>& visit) const;
+  void for_each_block(const std::function<void(std::string_view kind, const std::string& id, const policy::Block&)>& visit) const;
+
+ private:
+  struct Shards;
+  struct Blocks;
+  std::unique_ptr<Shards> shards_;
+  std::unique_ptr<Blocks> blocks_;
+};
+
+}  // namespace leafgate::registry

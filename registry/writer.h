@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Changes of state in Redis. Every one runs registry/transition.lua, the single definition of what may
+// become what; the shell scripts run the same file. Blocking; one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "policy/vocabulary.h"
+#include "registry/client.h"
+#include "registry/outbox.h"
+#include "registry/schema.h"
+
+namespace leafgate::registry {
+
+// The words are those of transition.lua.
+enum class Op : std::uint8_t {
+  kImport,      // creates the record in the state given by field `state`; never alters an existing one
+  kActivate,    // pending, inactive, retiring -> active
+  kDeactivate,  // pending, active, retiring -> inactive (RFC 5280 certificateHold)
+  kRetire,      // active -> retiring with field `retire_at`; active, inactive, retiring -> retired without
+  kRevoke,      // anything but revoked -> revoked; field `reason`, default `unspecified`
+  kDelete,      // removes a record that is not revoked, or is revoked and expired
+  kBlock,       // device or issuer; field `before` optional
+  kUnblock,
+};
+std::string_view to_string(Op op);
+
+struct Change {
+  Op op = Op::kImport;
+  std::string key;                                // from Schema::cert(), block_device(), block_issuer()
+  std::optional<std::uint64_t> expected_version;  // refuse (kConflict) when the record has another
+  std::string by;                                 // who, as declared by the caller
+  std::string note;
+  Fields fields;                                  // further fields of the record
+};
+
+struct Outcome {
+  enum class Kind : std::uint8_t {
+    kApplied,
+    kUnchanged,  // it was so already; nothing written
+    kRefused,    // the state machine says no; `message` says why and what would work
+    kConflict,   // expected_version did not match
+    kNotFound,
+  } kind = Kind::kRefused;
+  std::string from;       // state before; empty when there was no record
+  std::string to;         // state after; empty when there is none
+  std::uint64_t seq = 0;  // place in the log; 0 when nothing was written
+  std::string message;
+};
+
+class Writer {
+ public:
+  // `dry_run`: the script answers what it would do and writes nothing. `client` outlives this.
+  Writer(Client& client, Schema schema, bool dry_run = false);
+
+  Result<Outcome> apply(const Change& change);
+  // Pipelined; outcomes stand in the order of `changes`. At most a thousand at a time keeps brokers
+  // and other clients responsive.
+  Result<std::vector<Outcome>> apply_all(std::span<const Change> changes);
+
+  // Writes meta (a random id, the format, the device-id rule) unless it is there. kRefused when meta
+  // exists with another device-id rule and `change_rule` is false. Returns the data set's id.
+  Result<std::string> init(std::string_view device_id_rule, bool change_rule);
+
+ private:
+  Client& client_;
+  Schema schema_;
+  bool dry_run_;
+};
+
+}  // namespace leafgate::registry

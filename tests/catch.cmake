@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+# Catch2 v2 (Debian 12) and v3 (Debian 13) behind one target `catch` and one header tests/catch.h.
+find_package(Catch2 REQUIRED)
+
+add_library(catch_main STATIC ${CMAKE_CURRENT_LIST_DIR}/catch_main.cpp)
+if(Catch2_VERSION VERSION_GREATER_EQUAL 3)
+  target_link_libraries(catch_main PUBLIC Catch2::Catch2WithMain)
+  target_compile_definitions(catch_main PUBLIC LEAFGATE_CATCH2_V3)
+else()
+  target_link_libraries(catch_main PUBLIC Catch2::Catch2)
+endif()
+target_link_libraries(catch_main PUBLIC settings)
+
+# unit_test(NAME sources… LINK targets…): one Catch2 binary and its one ctest entry.
+function(unit_test name)
+  cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LINK;LABELS" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE catch_main ${arg_LINK})
+  add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 60)
+  endif()
+  if(NOT arg_LABELS)
+    set(arg_LABELS unit)
+  endif()
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")
+endfunction()

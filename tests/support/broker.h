@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// A real Mosquitto with the plugin under test, on a free loopback port, in a temporary folder.
+//
+// LEAFGATE_PLUGIN (path of the .so) and LEAFGATE_MOSQUITTO (path of the broker) may be set in the
+// environment to run the same tests against other builds; LEAFGATE_PRELOAD names a sanitizer runtime
+// for the broker's LD_PRELOAD. Sanitizer reports of the broker are found in its log and fail the test.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/support/mqtt_client.h"
+#include "tests/support/pki.h"
+#include "tests/support/process.h"
+#include "tests/support/redis_server.h"
+
+namespace leafgate::test {
+
+struct BrokerOptions {
+  std::string name = "gateway-1";
+  std::string registry_url;         // REQUIRED unless leafgate_yaml is set
+  std::string admission;            // YAML lines below `admission:`; empty: the defaults
+  std::string topics = "any";       // YAML value of `topics:`
+  std::string extra_yaml;           // further top-level YAML
+  std::string leafgate_yaml;        // replaces the whole file when not empty
+  std::string before_plugin;        // mosquitto.conf lines before our plugin line
+  std::string after_plugin;         // and after it
+  std::vector<std::string> listener_lines;  // replaces the default TLS listener's extra lines
+  bool websockets = false;          // a second TLS listener with `protocol websockets`
+  bool plain_listener = false;      // a third, plain TCP, listener
+  bool persistence = false;         // Mosquitto's own, over restart()
+};
+
+class Broker {
+ public:
+  // Returns once the broker's ports answer; throws with the log's tail when it does not come up.
+  Broker(Pki& pki, BrokerOptions options);
+  ~Broker();
+
+  int port() const;            // TLS
+  int websocket_port() const;
+  int plain_port() const;
+  pid_t pid() const;
+  std::string log() const;     // everything so far
+  bool logged(const std::string& text, milliseconds limit = std::chrono::seconds(10)) const;
+
+  void reload();                                       // SIGHUP
+  void write_leafgate_yaml(const std::string& yaml);   // does not reload
+  std::string config_path() const;                     // of leafgate.yaml
+  void stop();
+  void restart();
+
+  // Options for a client of this broker with this certificate; the client id is `client_id`.
+  ConnectOptions client(const CertFiles& credential, const std::string& client_id) const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace leafgate::test

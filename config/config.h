@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// leafgate.yaml: a whole file becomes a Config, or an Error that names file, line, key and the values
-// that would be right. Unknown keys are errors. config/ is the only home of yaml-cpp; nothing it throws
-// leaves this folder. Any thread.
+// leafgate.yaml: a whole file becomes a Config, or an Error that names file, line, key and the
+// values that would be right. Unknown keys are errors. config/ is the only home of yaml-cpp;
+// nothing it throws leaves this folder. Any thread.
 #pragma once
 
 #include <chrono>
@@ -30,10 +30,11 @@ struct RegistryConfig {
   bool operator==(const RegistryConfig&) const = default;
 };
 
-// A client that may come without a certificate; another plugin or password_file must still accept it.
+// A client that may come without a certificate; another plugin or password_file must still accept
+// it. Its username is a reserved name as well: no certificate may claim it.
 struct WithoutCertificate {
   std::string username;
-  std::string address;  // numeric IPv4 or IPv6, compared as text with what the broker reports
+  std::string address;  // numeric IPv4 or IPv6 as inet_ntop() writes it: compared as text
 };
 
 struct Config {
@@ -44,8 +45,9 @@ struct Config {
   std::vector<WithoutCertificate> without_certificate;
 };
 
-// `name` stands for the file in error messages.
+// `name` stands for the file in error messages. kInvalid for whatever is wrong with the text.
 Result<Config> parse(std::string_view yaml, const std::string& name);
+// kNotFound, kUnreachable (cannot be read) or kInvalid. Regular files only: a FIFO would block.
 Result<Config> load(const std::string& path);
 
 // What `registry init` records as the device-id rule, and brokers compare: e.g. `cn` or

@@ -14,8 +14,8 @@ namespace leafgate::policy {
 // The longest device id, in bytes (Redis keeps records of such values compact).
 inline constexpr std::size_t kDeviceIdMax = 64;
 
-// True for 1..kDeviceIdMax bytes of valid UTF-8 without `+ # / $`, control characters or NUL. Such an
-// id can be a topic level, a Redis key part and an MQTT username without being anything else.
+// True for 1..kDeviceIdMax bytes of valid UTF-8 without `+ # / $`, control characters or NUL. Such
+// an id can be a topic level, a Redis key part and an MQTT username without being anything else.
 bool is_device_id(std::string_view text);
 
 // The device id that `rules` reads out of `facts`: from the certificate alone, never from what the

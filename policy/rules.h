@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the operator decided: admission and topic rules. Immutable once built, so a Rules that exists
-// cannot be wrong; a reload builds a new one and swaps it in. Pure; share const objects freely.
+// What the operator decided: admission and topic rules. Immutable once built, so a Rules that
+// exists cannot be wrong; a reload builds a new one and swaps it in. Pure; share const objects
+// freely.
 #pragma once
 
-#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -36,6 +37,15 @@ enum class TopicMode : std::uint8_t {
   kAny,    // every topic is allowed
 };
 
+// Limits: everything a file can hold has one.
+inline constexpr std::size_t kReservedNamesMax = 10000;
+inline constexpr std::size_t kTopicRulesMax = 256;
+inline constexpr std::size_t kTopicFiltersMax = 1024;  // over all rules, publish and subscribe
+// Bytes. `san_uri:` and the prefix are stored as one value of at most 64 (registry/schema.h).
+inline constexpr std::size_t kStripPrefixMax = 56;
+inline constexpr int kMinRsaBitsFloor = 2048;
+inline constexpr int kMinRsaBitsCeiling = 16384;
+
 // What was written, unchecked. Defaults are those of the configuration reference (docs/operate.md).
 struct RulesSpec {
   Mode mode = Mode::kEnforce;
@@ -46,7 +56,7 @@ struct RulesSpec {
   UnknownCertificate unknown_certificate = UnknownCertificate::kRefuse;
   CertificateInUse certificate_in_use = CertificateInUse::kReport;
   std::vector<std::string> reserved_names;
-  int min_rsa_bits = 2048;  // >= 2048: policy can tighten the floor, never lower it
+  int min_rsa_bits = kMinRsaBitsFloor;  // policy can tighten the floor, never lower it
   TopicMode topics = TopicMode::kList;
   std::vector<TopicRule> topic_rules;  // REQUIRES: empty unless topics == kList
 };

@@ -19,14 +19,17 @@ namespace leafgate::policy {
 // only as a whole level, no NUL, not empty.
 bool is_topic_filter(std::string_view filter);
 
-// Does `topic` (a name, without wildcards) match `filter`? A filter that starts with a wildcard does
-// not match a topic that starts with `$` (MQTT 5 §4.7.2).
+// Does `topic` (a name, without wildcards) match `filter`? A filter that starts with a wildcard
+// does not match a topic that starts with `$` (MQTT 5 §4.7.2). REQUIRES: is_topic_filter(filter)
 bool matches(std::string_view filter, std::string_view topic);
 
-// Is every topic that `inner` can match also matched by `outer`? Both are filters without `$share`.
+// Is every topic that `inner` can match also matched by `outer`? Exact, not an approximation.
+// REQUIRES: both are well-formed filters without `$share`
 bool contains(std::string_view outer, std::string_view inner);
 
-// `filter` without a leading `$share/<group>/`; nullopt when it starts with `$share` and is malformed.
+// `filter` without a leading `$share/<group>/` (MQTT 5 §4.8.2). nullopt when it is malformed: no
+// group, a group with a wildcard, no filter, an ill-formed filter, or a second `$share` behind the
+// first.
 std::optional<std::string_view> strip_share(std::string_view filter);
 
 // The values a pattern's placeholders take for one session. Empty means absent.
@@ -37,15 +40,22 @@ struct TopicValues {
   std::string_view organizational_unit;
 };
 
+// The values of one session: of the broker's and of `leafgate explain`'s. A CN or OU that the
+// certificate has more than once is absent. The result borrows from all three arguments.
+TopicValues topic_values(const CertFacts& facts, std::string_view device,
+                         std::string_view client_id);
+
 // A filter with placeholders `{device}`, `{client_id}`, `{cn}`, `{ou}`.
 class TopicPattern {
  public:
-  // Fails with kInvalid on an unknown placeholder, a stray brace, or an ill-formed filter.
+  // Fails with kInvalid on an unknown placeholder, a stray brace, an ill-formed filter, or one that
+  // starts with `$share/` (shared subscriptions are judged by the filter after the group).
   static Result<TopicPattern> compile(std::string_view text);
 
-  // The filter with its placeholders replaced. nullopt, which drops the rule for this session, when a
-  // value is absent, holds a wildcard, `$`, a control character or NUL, or holds a `/` (only a client
-  // id that starts with `<device>/` may hold one): nobody widens a rule by the name they carry.
+  // The filter with its placeholders replaced. nullopt, which drops the whole rule for this
+  // session, when a value is absent, holds a wildcard or `$`, is not plain text (policy/text.h), or
+  // holds a `/` (only a client id that starts with `<device>/` may hold one): nobody widens a rule
+  // by the name they carry.
   std::optional<std::string> bind(const TopicValues& values) const;
 
   const std::string& text() const noexcept { return text_; }
@@ -56,6 +66,9 @@ class TopicPattern {
     std::string literal;      // comes before the slot
     Slot slot = Slot::kNone;  // kNone: nothing follows the literal
   };
+
+  static std::optional<Slot> slot_named(std::string_view name);
+  static std::string_view value_of(Slot slot, const TopicValues& values);
 
   std::string text_;
   std::vector<Part> parts_;
@@ -82,6 +95,10 @@ class BoundTopics {
     int rule = 0;
     std::string filter;
   };
+
+  // nullopt when one of them cannot be bound.
+  static std::optional<std::vector<std::string>> bind_all(const std::vector<TopicPattern>& patterns,
+                                                          const TopicValues& values);
 
   std::vector<Bound> publish_;
   std::vector<Bound> subscribe_;

@@ -48,18 +48,18 @@ enum class KeyKind : std::uint8_t { kRsa, kP256, kP384, kP521, kEd25519, kEd448,
 struct CertFacts {
   bool readable = false;  // false: some field could not be decoded; only `fingerprint` may be set
   Fingerprint fingerprint;
-  Time not_before;                         // inclusive
-  Time not_after;                          // inclusive: the last second of validity (RFC 5280 §4.1.2.5)
+  Time not_before;  // inclusive
+  Time not_after;   // inclusive: the last second of validity (RFC 5280 §4.1.2.5)
   KeyKind key = KeyKind::kOther;
   int key_bits = 0;
-  bool weak_signature = false;             // signed with MD5, SHA-1 or something unknown
-  bool client_auth = false;                // no extended key usage, or one with clientAuth
-  std::vector<std::string> common_names;   // every CN of the subject, in order
+  bool weak_signature = false;            // signed with MD5, SHA-1 or something unknown
+  bool client_auth = false;               // no extended key usage, or one with clientAuth
+  std::vector<std::string> common_names;  // every CN of the subject, in order
   std::vector<std::string> organizational_units;
-  std::vector<std::string> san_uris;       // subjectAltName, uniformResourceIdentifier
-  std::vector<std::string> san_dns;        // subjectAltName, dNSName
-  std::string issuer_key_id;               // authority key id, lower-case hex; empty when absent
-  std::string issuer_name_id;              // `name-` and the SHA-256 of the issuer DN's DER, hex
+  std::vector<std::string> san_uris;  // subjectAltName, uniformResourceIdentifier
+  std::vector<std::string> san_dns;   // subjectAltName, dNSName
+  std::string issuer_key_id;          // authority key id, lower-case hex; empty when absent
+  std::string issuer_name_id;         // `name-` and the SHA-256 of the issuer DN's DER, hex
 };
 
 // State of a certificate in the registry. Only kActive, and kRetiring before its deadline, admit.
@@ -116,11 +116,11 @@ struct TopicRequest {
 
 // The MQTT side of what is being judged. Views must outlive the call they are passed to.
 struct Session {
-  std::string_view device;                    // from device_id(); empty: it gave none
+  std::string_view device;  // from device_id(); empty: it gave none
   std::string_view client_id;
-  bool client_id_of_other_device = false;     // a live session of another device holds this client id
-  bool certificate_live_elsewhere = false;    // this certificate is live under another client id
-  std::optional<TopicRequest> topic;          // nullopt: the question is the connection itself
+  bool client_id_of_other_device = false;   // a live session of another device holds this client id
+  bool certificate_live_elsewhere = false;  // this certificate is live under another client id
+  std::optional<TopicRequest> topic;        // nullopt: the question is the connection itself
 };
 
 }  // namespace leafgate::policy

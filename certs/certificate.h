@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owning handles for OpenSSL's X.509 objects, and the ways certificates come in and go out as bytes.
+// Owning handles for OpenSSL's X.509 objects, and the ways certificates come in and go out as
+// bytes.
 //
-// certs/ is the only home of OpenSSL's X.509 functions. Handles are move-only; one object, one thread
-// at a time. No function here leaves entries on OpenSSL's error queue: a Mosquitto thread's later
-// SSL_get_error() would take them for its own.
+// certs/ is the only home of OpenSSL's X.509 functions. Handles are move-only; one object, one
+// thread at a time. No function here leaves entries on OpenSSL's error queue: a Mosquitto thread's
+// later SSL_get_error() would take them for its own.
 #pragma once
 
 #include <cstdint>

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a small private CA needs: make a root and an issuing CA, issue device and server certificates
-// with a correct profile (RFC 5280; docs/why.md says which choices are ours), write the files.
+// What a small private CA needs: make a root and an issuing CA, issue device and server
+// certificates with a correct profile (RFC 5280; docs/why.md says which choices are ours), write
+// the files.
 //
-// Blocking, for the command line. Any one thread. Private keys never leave this layer but as handles
-// and as files of mode 0600.
+// Blocking, for the command line. Any one thread. Private keys never leave this layer but as
+// handles and as files of mode 0600.
 #pragma once
 
 #include <chrono>
@@ -38,7 +39,8 @@ struct CaRequest {
 Result<Credential> make_root(const CaRequest& request, policy::Time now);
 
 // Signed by `root`, with pathlen 0: it can issue leaves and nothing below.
-Result<Credential> make_issuing_ca(const CaRequest& request, const Credential& root, policy::Time now);
+Result<Credential> make_issuing_ca(const CaRequest& request, const Credential& root,
+                                   policy::Time now);
 
 struct DeviceRequest {
   std::string device;  // REQUIRES: policy::is_device_id(); becomes CN and SAN `URI:urn:device:<id>`
@@ -46,24 +48,29 @@ struct DeviceRequest {
   NewKey key = NewKey::kP256;
 };
 
-// CN, SAN URI, basicConstraints critical CA:FALSE, keyUsage critical digitalSignature, EKU clientAuth,
-// SKI, AKI; serial 16 random bytes; notBefore five minutes ago; notAfter never past the issuer's.
-Result<Credential> issue_device(const DeviceRequest& request, const Credential& issuer, policy::Time now);
+// CN, SAN URI, basicConstraints critical CA:FALSE, keyUsage critical digitalSignature, EKU
+// clientAuth, SKI, AKI; serial 16 random bytes; notBefore five minutes ago; notAfter never past the
+// issuer's.
+Result<Credential> issue_device(const DeviceRequest& request, const Credential& issuer,
+                                policy::Time now);
 
 struct ServerRequest {
-  std::vector<std::string> names;  // at least one; host names and IP addresses; the first becomes the CN
+  std::vector<std::string>
+      names;  // at least one; host names and IP addresses; the first becomes the CN
   std::chrono::seconds validity{};
   NewKey key = NewKey::kP256;
 };
 
 // As issue_device, with EKU serverAuth and the names as SAN DNS or IP.
-Result<Credential> issue_server(const ServerRequest& request, const Credential& issuer, policy::Time now);
+Result<Credential> issue_server(const ServerRequest& request, const Credential& issuer,
+                                policy::Time now);
 
 // Reads a PEM certificate and its PEM key; kInvalid when they do not belong together.
-Result<Credential> load_credential(const std::string& certificate_path, const std::string& key_path);
+Result<Credential> load_credential(const std::string& certificate_path,
+                                   const std::string& key_path);
 
-// Writes `key` as unencrypted PKCS#8 PEM, mode 0600, and `chain` as PEM, mode 0644. Neither file may
-// exist: a key is never overwritten. On failure neither is left behind.
+// Writes `key` as unencrypted PKCS#8 PEM, mode 0600, and `chain` as PEM, mode 0644. Neither file
+// may exist: a key is never overwritten. On failure neither is left behind.
 Result<void> write_credential(const evp_pkey_st& key, const std::vector<const x509_st*>& chain,
                               const std::string& key_path, const std::string& certificate_path);
 

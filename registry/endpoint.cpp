@@ -1,2 +1,152 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "registry/endpoint.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <utility>
+
+namespace leafgate::registry {
+namespace {
+
+constexpr std::string_view kForms =
+    "redis://[USER@]HOST[:PORT][/DB] or unix:///PATH[?db=DB] is understood";
+constexpr std::size_t kUrlBytesMax = 1024;
+constexpr std::size_t kHostBytesMax = 255;        // RFC 1035 §2.3.4
+constexpr std::size_t kSocketPathBytesMax = 107;  // sun_path of unix(7), without its NUL
+constexpr int kDatabaseMax = 16383;
+
+// No message quotes the URL: a password may be anywhere in one that is not understood.
+Error invalid(std::string message) {
+  return Error{ErrorKind::kInvalid, std::move(message)};
+}
+
+// Printable ASCII without space: everything else is a mistake or an attempt to forge a log line.
+bool is_plain(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; });
+}
+
+std::optional<int> parse_number(std::string_view text, int smallest, int largest) {
+  int number = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
+  const bool whole = parsed.ec == std::errc() && parsed.ptr == text.data() + text.size();
+  if (!whole || number < smallest || number > largest) return std::nullopt;
+  return number;
+}
+
+Result<int> parse_database(std::string_view text) {
+  const auto number = parse_number(text, 0, kDatabaseMax);
+  if (!number) return invalid("the database is not a number from 0 to 16383");
+  return *number;
+}
+
+// HOST[:PORT], with an IPv6 address in brackets (RFC 3986 §3.2.2).
+Result<Endpoint> parse_authority(std::string_view text, Endpoint endpoint) {
+  std::string_view host = text;
+  std::optional<std::string_view> port;
+  if (text.starts_with('[')) {
+    const std::size_t close = text.find(']');
+    if (close == std::string_view::npos)
+      return invalid("the bracket before an IPv6 address is not closed");
+    host = text.substr(1, close - 1);
+    const std::string_view rest = text.substr(close + 1);
+    if (!rest.empty() && rest.front() != ':') return invalid("after `]` comes `:PORT` or nothing");
+    if (!rest.empty()) port = rest.substr(1);
+  } else if (const std::size_t colon = text.find(':'); colon != std::string_view::npos) {
+    host = text.substr(0, colon);
+    port = text.substr(colon + 1);
+  }
+  if (host.empty() || host.size() > kHostBytesMax)
+    return invalid("there is no host name of 1 to 255 bytes");
+  endpoint.host = std::string(host);
+  if (!port) return endpoint;
+  const auto number = parse_number(*port, 1, 65535);
+  if (!number) return invalid("the port is not a number from 1 to 65535");
+  endpoint.port = static_cast<std::uint16_t>(*number);
+  return endpoint;
+}
+
+Result<Endpoint> parse_tcp(std::string_view rest) {
+  Endpoint endpoint;
+  const std::size_t slash = rest.find('/');
+  std::string_view authority = rest.substr(0, slash);
+  if (const std::size_t at = authority.rfind('@'); at != std::string_view::npos) {
+    endpoint.username = std::string(authority.substr(0, at));
+    if (endpoint.username.empty()) return invalid("there is no user name before `@`");
+    authority.remove_prefix(at + 1);
+  }
+  if (slash != std::string_view::npos && slash + 1 < rest.size()) {
+    auto database = parse_database(rest.substr(slash + 1));
+    if (!database) return database.error();
+    endpoint.database = database.value();
+  }
+  return parse_authority(authority, std::move(endpoint));
+}
+
+Result<Endpoint> parse_unix(std::string_view rest) {
+  Endpoint endpoint;
+  endpoint.host.clear();
+  const std::size_t question = rest.find('?');
+  endpoint.path = std::string(rest.substr(0, question));
+  if (!endpoint.path.starts_with('/') || endpoint.path.size() > kSocketPathBytesMax) {
+    return invalid("the path of a unix socket starts with `/` and has at most 107 bytes");
+  }
+  if (question == std::string_view::npos) return endpoint;
+  const std::string_view query = rest.substr(question + 1);
+  if (!query.starts_with("db=")) return invalid("of queries only `?db=DB` is understood");
+  auto database = parse_database(query.substr(3));
+  if (!database) return database.error();
+  endpoint.database = database.value();
+  return endpoint;
+}
+
+bool has_password(std::string_view url) {
+  const std::size_t at = url.rfind('@');
+  if (at == std::string_view::npos || url.starts_with("unix:///")) return false;
+  const std::size_t scheme = url.find("://");
+  const std::size_t start = scheme == std::string_view::npos ? 0 : scheme + 3;
+  return start < at && url.substr(start, at - start).find(':') != std::string_view::npos;
+}
+
+Result<Endpoint> parse_plain(std::string_view url) {
+  constexpr std::string_view kTcp = "redis://";
+  constexpr std::string_view kUnix = "unix://";
+  if (url.starts_with(kTcp)) return parse_tcp(url.substr(kTcp.size()));
+  if (url.starts_with(kUnix)) return parse_unix(url.substr(kUnix.size()));
+  for (const std::string_view later : {"rediss://", "redis-sentinel://"}) {
+    if (url.starts_with(later)) {
+      return invalid("`" + std::string(later) + "` is not supported by this version");
+    }
+  }
+  return invalid("it starts neither with `redis://` nor with `unix://`");
+}
+
+}  // namespace
+
+std::string Endpoint::text() const {
+  if (!path.empty()) {
+    return "unix://" + path + (database == 0 ? "" : "?db=" + std::to_string(database));
+  }
+  const bool v6 = host.find(':') != std::string::npos;
+  return "redis://" + (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port) + "/" +
+         std::to_string(database);
+}
+
+Result<Endpoint> parse_endpoint(std::string_view url) {
+  if (url.size() > kUrlBytesMax || !is_plain(url)) {
+    return invalid("the url of Redis is too long or holds a space or control character: " +
+                   std::string(kForms));
+  }
+  if (has_password(url)) {
+    return invalid(
+        "a password in the url of Redis would show in logs and process lists: put it into a file "
+        "and name "
+        "it as the password file");
+  }
+  auto endpoint = parse_plain(url);
+  if (endpoint) return endpoint;
+  return invalid("the url of Redis is not usable: " + endpoint.error().message + ": " +
+                 std::string(kForms));
+}
+
+}  // namespace leafgate::registry

@@ -1,2 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "registry/outbox.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "registry/schema.h"
+
+namespace leafgate::registry {
+namespace {
+
+void cut_values(Fields& fields) {
+  for (auto& [name, value] : fields) {
+    if (value.size() > kValueBytesMax) value.resize(kValueBytesMax);
+  }
+}
+
+}  // namespace
+
+void Outbox::event(Event event) {
+  cut_values(event.fields);
+  const std::lock_guard lock(mutex_);
+  if (events_.size() >= capacity_) {
+    ++dropped_;
+    return;
+  }
+  events_.push_back(std::move(event));
+}
+
+void Outbox::status(Fields fields) {
+  cut_values(fields);
+  const std::lock_guard lock(mutex_);
+  status_ = std::move(fields);
+}
+
+Outbox::Letters Outbox::take(std::size_t most) {
+  Letters letters;
+  const std::lock_guard lock(mutex_);
+  const auto end = events_.begin() + static_cast<std::ptrdiff_t>(std::min(most, events_.size()));
+  letters.events.assign(std::move_iterator(events_.begin()), std::move_iterator(end));
+  events_.erase(events_.begin(), end);
+  letters.status = std::exchange(status_, std::nullopt);
+  return letters;
+}
+
+std::uint64_t Outbox::dropped() const {
+  const std::lock_guard lock(mutex_);
+  return dropped_;
+}
+
+}  // namespace leafgate::registry

@@ -19,7 +19,7 @@ namespace leafgate::registry {
 
 using Fields = std::vector<std::pair<std::string, std::string>>;
 
-// Field values are cut at kValueBytesMax by the sender; they are data, never keys or commands.
+// Field values are cut at kValueBytesMax; they are data, never keys or commands.
 struct Event {
   std::string kind;  // refused | first_seen | unknown | ended | clone
   Fields fields;

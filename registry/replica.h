@@ -2,13 +2,16 @@
 // The registry in this broker's memory: every certificate's record and every block, as last read.
 //
 // Sharded open-addressing tables keyed by all 32 bytes of the fingerprint with a per-process random
-// seed (nobody can craft colliding certificates). One mutex a shard: all functions may be called from
-// any thread, and a change is visible to the next find(). The longest any lock is held is one shard's
-// growth. 40 bytes a slot; memory is the table and nothing else: strings stay in Redis.
+// seed (nobody can craft colliding certificates). One mutex a shard: all functions may be called
+// from any thread, and a change is visible to the next find(). The longest any lock is held is one
+// shard's growth. 40 bytes a slot; memory is the table and nothing else: strings stay in Redis.
+//
+// A slot has room for one deadline and keeps the earlier of retire_at and gone_at: once it has
+// passed the record refuses, and the later one can only refuse again. find() gives the other as
+// kNever.
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -21,8 +24,10 @@
 
 namespace leafgate::registry {
 
-// Marks what one full reconcile has seen. Wraps around; only equality is used.
+// Marks what one full reconcile has seen. Only equality is used; see unstamp() before reusing a
+// value.
 using Generation = std::uint8_t;
+inline constexpr Generation kUnstamped = 0;  // of no reconcile
 
 class Replica {
  public:
@@ -37,7 +42,11 @@ class Replica {
   std::optional<policy::Block> issuer_block(std::string_view issuer) const;
 
   // Stores what was read and stamps it with `generation`. True when it differs from what was held.
-  bool put(const policy::Fingerprint& fingerprint, const policy::CertRecord& record, Generation generation);
+  bool put(const policy::Fingerprint& fingerprint, const policy::CertRecord& record,
+           Generation generation);
+  // As put(), for a record read without its key's TTL: a gone_at that is held stays.
+  bool put_without_ttl(const policy::Fingerprint& fingerprint, const policy::CertRecord& record,
+                       Generation generation);
   bool put_device_block(std::string_view device, const policy::Block& block, Generation generation);
   bool put_issuer_block(std::string_view issuer, const policy::Block& block, Generation generation);
 
@@ -48,7 +57,7 @@ class Replica {
 
   // What a sweep took away.
   struct Swept {
-    std::function<void(const policy::Fingerprint&)> certificate;
+    std::function<void(const policy::Fingerprint&, const policy::CertRecord&)> certificate;
     std::function<void(const std::string&)> device_block;
     std::function<void(const std::string&)> issuer_block;
   };
@@ -57,19 +66,30 @@ class Replica {
   // Returns how many entries went.
   std::size_t sweep(Generation current, const Swept& swept);
 
+  // Takes the stamps off everything, so that generations may be counted from the start again.
+  void unstamp();
+
   // Removes everything, without a visit per entry.
   void clear();
 
   // Entries per CertState, indexed by its value. Counted as it changes: cheap to call.
   std::array<std::uint64_t, 7> counts() const;
   std::size_t size() const;   // certificates
-  std::size_t bytes() const;  // memory held by the tables
+  std::size_t bytes() const;  // memory held by the tables of certificates
 
-  // Calls `visit` for every certificate, shard by shard, holding one shard's lock at a time.
-  void for_each(const std::function<void(const policy::Fingerprint&, const policy::CertRecord&)>& visit) const;
-  void for_each_block(const std::function<void(std::string_view kind, const std::string& id, const policy::Block&)>& visit) const;
+  // Calls `visit` for every certificate, shard by shard, holding one shard's lock at a time:
+  // `visit` may not call this object.
+  void for_each(const std::function<void(const policy::Fingerprint&, const policy::CertRecord&)>&
+                    visit) const;
+  // The same for blocks; `kind` is `device` or `issuer`.
+  void for_each_block(const std::function<void(std::string_view kind, const std::string& id,
+                                               const policy::Block&)>& visit) const;
 
  private:
+  enum class Ttl : std::uint8_t { kRead, kKeepHeld };
+  bool store(const policy::Fingerprint& fingerprint, const policy::CertRecord& record,
+             Generation generation, Ttl ttl);
+
   struct Shards;
   struct Blocks;
   std::unique_ptr<Shards> shards_;

@@ -2,9 +2,9 @@
 // Every key leafgate keeps in Redis. If it is not here, it does not exist.
 //
 //   key (after the prefix)   type    holds                                        written by
-//   cert:<fingerprint>       hash    state and facts of one certificate           Lua; people by HSET
-//   block:device:<id>        hash    before, note, updated_at, updated_by         Lua; people by HSET
-//   block:issuer:<id>        hash    the same                                     Lua; people by HSET
+//   cert:<fingerprint>       hash    state and facts of one certificate           Lua, people
+//   block:device:<id>        hash    before, note, updated_at, updated_by         Lua, people
+//   block:issuer:<id>        hash    the same                                     Lua, people
 //   index:device             zset    `<device>/<fingerprint>`, score 0            Lua
 //   index:spki               zset    `<spki>/<fingerprint>`, score 0              Lua
 //   index:expiry             zset    `<fingerprint>`, score notAfter              Lua
@@ -14,8 +14,10 @@
 //   broker:<name>            hash    what a broker says of itself; has a TTL      that broker
 //   pulse:<name>:<instance>  string  canary of a broker's sync thread; has a TTL  that broker
 //
-// Times are Unix seconds. A record with a non-empty `revoked_at` is revoked whatever `state` says.
-// Stored values are at most kValueBytesMax long: Redis keeps such hashes compact. Brokers write only
+// Lua is registry/transition.lua; people may write certificates and blocks by a bare HSET, which
+// misses log and indexes. Times are Unix seconds. `version` is the log's `seq` of the last
+// transition. A record with a non-empty `revoked_at` is revoked whatever `state` says. Stored
+// values are at most kValueBytesMax long: Redis keeps such hashes compact. Brokers write only
 // events, broker:* and pulse:*. The indexes are for people and services; brokers never read them.
 // Nothing else may exist under the prefix. Pure functions; any thread.
 #pragma once
@@ -89,7 +91,7 @@ class Schema {
 struct KeyName {
   enum class Kind { kCert, kDeviceBlock, kIssuerBlock, kPulse, kOther } kind = Kind::kOther;
   policy::Fingerprint fingerprint;  // kCert
-  std::string id;                   // kDeviceBlock, kIssuerBlock: the id; kPulse: `<name>:<instance>`
+  std::string id;                   // of the device or issuer; kPulse: `<name>:<instance>`
 };
 
 // kOther for everything that is not canonical: a fingerprint in upper case names nothing.

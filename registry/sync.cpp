@@ -1,2 +1,611 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "registry/sync.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <condition_variable>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <mutex>
+#include <random>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "registry/link.h"
+#include "registry/mail.h"
+#include "registry/mirror.h"
+#include "registry/pipeline.h"
+
+namespace leafgate::registry {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using std::chrono::steady_clock;
+
+constexpr milliseconds kPollMax{100};
+constexpr milliseconds kWakeInterval{1};
+constexpr int kNoticesPerTurn = 64;
+constexpr int kAnswersPerTurn = 1024;
+constexpr std::string_view kPulseTtl = "30";  // seconds
+// A link that lived shorter does not start the back-off anew.
+constexpr std::chrono::seconds kStable{5};
+
+std::string random_id() {
+  std::random_device random;
+  std::array<char, 17> text{};
+  std::snprintf(text.data(), text.size(), "%08x%08x", random(), random());
+  return text.data();
+}
+
+// What other threads may know. Any thread; no lock is ever held for longer than a copy.
+class Board {
+ public:
+  explicit Board(std::string instance) : instance_(std::move(instance)) {}
+
+  void set_state(SyncState state) { state_.store(state, std::memory_order_relaxed); }
+  void set_error(std::string text) {
+    const std::lock_guard lock(mutex_);
+    error_ = std::move(text);
+  }
+  void set_counters(const Mirror& mirror) {
+    repairs_.store(mirror.repairs(), std::memory_order_relaxed);
+    malformed_.store(mirror.malformed(), std::memory_order_relaxed);
+  }
+  void count_invalidation() { invalidations_.fetch_add(1, std::memory_order_relaxed); }
+  void count_connect() { connects_.fetch_add(1, std::memory_order_relaxed); }
+  void count_full_sync() { full_syncs_.fetch_add(1, std::memory_order_relaxed); }
+
+  // Everything written before `time` is in the replica. Never moves back.
+  void advance_watermark(SteadyTime time) {
+    const std::int64_t ns = nanoseconds(time.time_since_epoch()).count();
+    if (ns > watermark_.load(std::memory_order_relaxed)) {
+      watermark_.store(ns, std::memory_order_release);
+    }
+  }
+  void announce_sync() {
+    const std::lock_guard lock(mutex_);
+    synced_ = true;
+    changed_.notify_all();
+  }
+
+  bool wait_until_synced(milliseconds limit) const {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, limit, [this] { return synced_; });
+  }
+
+  std::optional<milliseconds> age() const noexcept {
+    const std::int64_t ns = watermark_.load(std::memory_order_acquire);
+    if (ns == kNoWatermark) return std::nullopt;
+    const nanoseconds age = steady_clock::now().time_since_epoch() - nanoseconds(ns);
+    return std::chrono::duration_cast<milliseconds>(std::max(age, nanoseconds(0)));
+  }
+
+  SyncStatus status() const {
+    SyncStatus status;
+    status.state = state_.load(std::memory_order_relaxed);
+    status.age = age();
+    status.connects = connects_.load(std::memory_order_relaxed);
+    status.full_syncs = full_syncs_.load(std::memory_order_relaxed);
+    status.invalidations = invalidations_.load(std::memory_order_relaxed);
+    status.repairs = repairs_.load(std::memory_order_relaxed);
+    status.malformed = malformed_.load(std::memory_order_relaxed);
+    status.instance = instance_;
+    const std::lock_guard lock(mutex_);
+    status.ever_synced = synced_;
+    status.last_error = error_;
+    return status;
+  }
+
+ private:
+  static constexpr std::int64_t kNoWatermark = INT64_MIN;
+
+  const std::string instance_;
+  std::atomic<SyncState> state_{SyncState::kDown};
+  std::atomic<std::int64_t> watermark_{kNoWatermark};  // ns of the steady clock
+  std::atomic<std::uint64_t> connects_{0};
+  std::atomic<std::uint64_t> full_syncs_{0};
+  std::atomic<std::uint64_t> invalidations_{0};
+  std::atomic<std::uint64_t> repairs_{0};
+  std::atomic<std::uint64_t> malformed_{0};
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  bool synced_ = false;  // guarded by mutex_
+  std::string error_;    // guarded by mutex_
+};
+
+}  // namespace
+
+std::string_view to_string(SyncState state) {
+  switch (state) {
+    case SyncState::kDown:
+      return "down";
+    case SyncState::kArm:
+      return "arm";
+    case SyncState::kSyncing:
+      return "syncing";
+    case SyncState::kLive:
+      return "live";
+  }
+  return "down";
+}
+
+// The state machine of sync.h. Everything but the Board belongs to the thread.
+class Sync::Thread {
+ public:
+  Thread(SyncOptions options, Replica& replica, Changes& changes, Outbox& outbox, log::Queue& log,
+         std::function<void()> wake);
+  ~Thread();
+  Thread(const Thread&) = delete;
+  Thread& operator=(const Thread&) = delete;
+
+  Result<void> start();
+  const Board& board() const { return board_; }
+
+ private:
+  struct Pulse {
+    SteadyTime sent;
+    bool refused = false;  // Redis takes no writes; S was asked to say something instead
+  };
+  // A pulse came back: when the keys named until then are applied, so is all that was written
+  // before it.
+  struct Mark {
+    SteadyTime sent;
+    std::uint64_t named;
+  };
+
+  void run();
+  void turn();
+  void dial(SteadyTime now);
+  void fall(const Error& error, SteadyTime now);
+  void enter(SyncState state);
+  Result<void> serve(SteadyTime now);
+  Result<void> hear(SteadyTime now);
+  Result<void> hear_keys(const Reply& keys, SteadyTime now);
+  Result<void> take_answers(SteadyTime now);
+  Result<void> take_answer(const Pipeline::Answer& answer, SteadyTime now);
+  Result<void> take_pulse(const Reply& reply);
+  Result<void> take_meta(const Reply& reply);
+  Result<void> check_answers_come(SteadyTime now) const;
+  Result<void> beat(SteadyTime now);
+  Result<void> pulse_over(SteadyTime now, bool proven);
+  Result<void> rebuild(SteadyTime now);
+  Result<void> audit(SteadyTime now);
+  void finish_scan(SteadyTime now);
+  void arrive(SteadyTime now);
+  void move_watermark();
+  void warn_of_rule(std::string_view rule, std::string_view format);
+  void wake_broker();
+  void sleep(SteadyTime now);
+  milliseconds jitter(milliseconds length);
+  milliseconds audit_pause();
+
+  // Constant after construction.
+  const SyncOptions options_;
+  const Schema schema_;
+  const std::string instance_;
+  const std::string pulse_key_;
+  Replica& replica_;
+  Changes& changes_;
+  log::Queue& log_;
+  const std::function<void()> wake_;
+  const int stop_event_;  // readable: stop
+
+  Board board_;
+  Mirror mirror_;
+  Mail mail_;
+  std::thread thread_;
+  std::atomic<bool> stopping_{false};
+  std::minstd_rand random_;
+
+  SyncState state_ = SyncState::kDown;
+  std::unique_ptr<Link> link_;  // null exactly in kDown
+  SteadyTime dial_at_{};
+  milliseconds backoff_{0};
+  std::optional<SteadyTime> live_since_;
+  std::string logged_error_;  // empty: none since LIVE
+
+  bool more_to_read_ = false;  // a turn's limit was reached
+  bool heard_all_ = false;     // S has nothing more to say now
+  std::optional<Pulse> pulse_;
+  SteadyTime next_pulse_{};
+  std::uint64_t pulses_ = 0;
+  std::string pulse_refusal_;  // empty: Redis takes it
+  std::optional<Mark> mark_;
+  SteadyTime next_audit_{};
+  SteadyTime next_wake_{};
+
+  bool meta_seen_ = false;
+  std::string meta_id_;
+  std::string logged_rule_;
+};
+
+Sync::Thread::Thread(SyncOptions options, Replica& replica, Changes& changes, Outbox& outbox,
+                     log::Queue& log, std::function<void()> wake)
+    : options_(std::move(options)),
+      schema_(options_.prefix),
+      instance_(random_id()),
+      pulse_key_(schema_.pulse(options_.broker, instance_)),
+      replica_(replica),
+      changes_(changes),
+      log_(log),
+      wake_(std::move(wake)),
+      stop_event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      board_(instance_),
+      mirror_(schema_, options_.endpoint.database, replica, changes, log),
+      mail_(schema_, {options_.broker, instance_, options_.version}, outbox, log),
+      random_(std::random_device()()) {}
+
+Sync::Thread::~Thread() {
+  stopping_ = true;
+  if (stop_event_ >= 0) ::eventfd_write(stop_event_, 1);
+  if (thread_.joinable()) thread_.join();
+  if (stop_event_ >= 0) ::close(stop_event_);
+}
+
+Result<void> Sync::Thread::start() {
+  if (stop_event_ < 0) return Error{ErrorKind::kInternal, "cannot start the sync: no eventfd"};
+  // A thread inherits the mask: none of the broker's signals may land here.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  Result<void> started;
+  try {
+    thread_ = std::thread([this] { run(); });
+    pthread_setname_np(thread_.native_handle(), "leafgate-sync");
+  } catch (const std::system_error& error) {
+    started = Error{ErrorKind::kInternal, std::string("cannot start the sync: ") + error.what()};
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return started;
+}
+
+void Sync::Thread::run() {
+  while (!stopping_)
+    turn();
+}
+
+void Sync::Thread::turn() {
+  const SteadyTime now = steady_clock::now();
+  more_to_read_ = false;
+  if (!link_ && now >= dial_at_) dial(now);
+  if (link_) {
+    const Result<void> served = serve(now);
+    if (!served) fall(served.error(), now);
+  }
+  board_.set_counters(mirror_);
+  wake_broker();
+  sleep(steady_clock::now());
+}
+
+// ---- the link
+
+void Sync::Thread::dial(SteadyTime now) {
+  link_ = std::make_unique<Link>(options_.endpoint, schema_, pulse_key_, now);
+  next_pulse_ = now;
+  enter(SyncState::kArm);
+}
+
+void Sync::Thread::fall(const Error& error, SteadyTime now) {
+  link_.reset();
+  mirror_.disconnect();
+  mail_.disconnect();
+  pulse_.reset();
+  mark_.reset();
+  if (live_since_ && now - *live_since_ > kStable) backoff_ = milliseconds(0);
+  live_since_.reset();
+  backoff_ = std::clamp(backoff_ * 2, options_.backoff_min, options_.backoff_max);
+  dial_at_ = now + jitter(backoff_);
+  enter(SyncState::kDown);
+  board_.set_error(error.message);
+  if (error.message == logged_error_) return;
+  logged_error_ = error.message;
+  log_.push(log::Line(log::Level::kWarning, "registry_down").add("error", error.message));
+}
+
+void Sync::Thread::enter(SyncState state) {
+  state_ = state;
+  board_.set_state(state);
+}
+
+Result<void> Sync::Thread::serve(SteadyTime now) {
+  if (Result<void> done = link_->progress(now, options_.answer_deadline); !done) return done;
+  if (!link_->armed()) return {};
+  if (Result<void> done = hear(now); !done) return done;
+  if (Result<void> done = take_answers(now); !done) return done;
+  if (Result<void> done = check_answers_come(now); !done) return done;
+  finish_scan(now);
+  if (mirror_.overwhelmed()) {
+    if (Result<void> done = rebuild(now); !done) return done;
+  }
+  if (Result<void> done = audit(now); !done) return done;
+  if (Result<void> done = beat(now); !done) return done;
+  if (Result<void> done = mirror_.ask(link_->pipeline(), now); !done) return done;
+  move_watermark();
+  if (state_ == SyncState::kLive) {
+    if (Result<void> done = mail_.send(link_->pipeline(), now); !done) return done;
+  }
+  return link_->progress(now, options_.answer_deadline);
+}
+
+Result<void> Sync::Thread::check_answers_come(SteadyTime now) const {
+  const bool pulse_late = heard_all_ && pulse_ && now - pulse_->sent > options_.answer_deadline;
+  if (!pulse_late && !link_->pipeline().silent(now, options_.answer_deadline)) return {};
+  return Error{ErrorKind::kUnreachable,
+               options_.endpoint.text() + ": redis does not answer: check it and the network"};
+}
+
+// ---- S
+
+Result<void> Sync::Thread::hear(SteadyTime now) {
+  heard_all_ = false;
+  for (int i = 0; i < kNoticesPerTurn; ++i) {
+    Result<std::optional<Notice>> notice = link_->next_notice();
+    if (!notice) return notice.error();
+    if (!notice.value()) {
+      heard_all_ = true;
+      return {};
+    }
+    Result<void> done;
+    switch (notice.value()->kind) {
+      case Notice::Kind::kKeys:
+        done = hear_keys(*notice.value()->keys, now);
+        break;
+      case Notice::Kind::kEverything:
+        if (state_ != SyncState::kArm) done = rebuild(now);
+        break;
+      case Notice::Kind::kPong:
+        if (pulse_ && pulse_->refused) done = pulse_over(now, false);
+        break;
+    }
+    if (!done) return done;
+  }
+  more_to_read_ = true;
+  return {};
+}
+
+Result<void> Sync::Thread::hear_keys(const Reply& keys, SteadyTime now) {
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    const std::optional<std::string_view> key = keys.text_at(i);
+    if (!key) return rebuild(now);
+    if (*key != pulse_key_) {
+      board_.count_invalidation();
+      mirror_.name(*key);
+    } else if (pulse_ && !pulse_->refused) {
+      if (Result<void> done = pulse_over(now, true); !done) return done;
+    }
+  }
+  return {};
+}
+
+// ---- D
+
+Result<void> Sync::Thread::take_answers(SteadyTime now) {
+  for (int i = 0; i < kAnswersPerTurn; ++i) {
+    Result<std::optional<Pipeline::Answer>> answer = link_->pipeline().receive(now);
+    if (!answer) return answer.error();
+    if (!answer.value()) return {};
+    if (Result<void> done = take_answer(*answer.value(), now); !done) return done;
+  }
+  more_to_read_ = true;
+  return {};
+}
+
+Result<void> Sync::Thread::take_answer(const Pipeline::Answer& answer, SteadyTime now) {
+  const Request::Kind kind = answer.request.kind;
+  if (Mirror::owns(kind)) return mirror_.apply(answer, link_->pipeline(), now);
+  if (Mail::owns(kind)) {
+    mail_.apply(answer, now);
+    return {};
+  }
+  if (kind == Request::Kind::kPulse) return take_pulse(answer.reply);
+  if (kind == Request::Kind::kMeta) return take_meta(answer.reply);
+  const bool may_read = !answer.reply.is_error() || classify(answer.reply) == Refusal::kWrongType;
+  return may_read ? Result<void>() : unexpected("cannot read certificates", answer.reply);
+}
+
+// ---- the pulse
+
+Result<void> Sync::Thread::beat(SteadyTime now) {
+  if (pulse_ || now < next_pulse_) return {};
+  pulse_ = Pulse{now};
+  next_pulse_ = now + options_.pulse_interval;
+  mirror_.pulse_sent();
+  Pipeline& pipeline = link_->pipeline();
+  Request request;
+  request.kind = Request::Kind::kPulse;
+  Result<void> sent = pipeline.send(
+      request, {"SET", pulse_key_, std::to_string(++pulses_), "EX", std::string(kPulseTtl)});
+  if (!sent) return sent;
+  request.kind = Request::Kind::kMeta;
+  sent = pipeline.send(request, {"HMGET", schema_.meta(), "id", "format", "device_id"});
+  if (!sent) return sent;
+  request.kind = Request::Kind::kProbe;
+  return pipeline.send(request,
+                       {"HMGET", schema_.cert(policy::Fingerprint()), std::string(field::kState)});
+}
+
+// The answer only says that Redis took it; what counts is that S names it.
+Result<void> Sync::Thread::take_pulse(const Reply& reply) {
+  if (!reply.is_error()) {
+    if (!pulse_refusal_.empty()) {
+      pulse_refusal_.clear();
+      board_.set_error("");
+    }
+    return {};
+  }
+  Error error = unexpected("cannot write the pulse", reply);
+  if (classify(reply) != Refusal::kWrite || !pulse_) return error;
+  pulse_->refused = true;
+  if (error.message != pulse_refusal_) {
+    pulse_refusal_ = error.message;
+    board_.set_error(error.message);
+    log_.push(log::Line(log::Level::kWarning, "registry_unproven").add("error", error.message));
+  }
+  return link_->ask_hearing();
+}
+
+Result<void> Sync::Thread::pulse_over(SteadyTime now, bool proven) {
+  const SteadyTime sent = pulse_->sent;
+  pulse_.reset();
+  if (state_ == SyncState::kArm) return rebuild(now);
+  if (!proven) return {};
+  mirror_.pulse_returned();
+  if (state_ == SyncState::kLive && !mark_) mark_ = Mark{sent, mirror_.named()};
+  return {};
+}
+
+void Sync::Thread::move_watermark() {
+  if (!mark_ || mirror_.applied() < mark_->named) return;
+  board_.advance_watermark(mark_->sent);
+  mark_.reset();
+}
+
+// ---- full scans
+
+Result<void> Sync::Thread::rebuild(SteadyTime now) {
+  mark_.reset();
+  enter(SyncState::kSyncing);
+  return mirror_.begin_scan(Mirror::Purpose::kRebuild, link_->pipeline(), now);
+}
+
+Result<void> Sync::Thread::audit(SteadyTime now) {
+  if (state_ != SyncState::kLive || mirror_.scanning() || now < next_audit_) return {};
+  next_audit_ = now + audit_pause();
+  return mirror_.begin_scan(Mirror::Purpose::kAudit, link_->pipeline(), now);
+}
+
+void Sync::Thread::finish_scan(SteadyTime now) {
+  const std::optional<Mirror::Finished> finished = mirror_.take_finished();
+  if (!finished) return;
+  board_.count_full_sync();
+  board_.advance_watermark(finished->began);
+  if (state_ == SyncState::kSyncing) arrive(now);
+}
+
+void Sync::Thread::arrive(SteadyTime now) {
+  enter(SyncState::kLive);
+  next_audit_ = now + audit_pause();
+  if (!live_since_) {
+    live_since_ = now;
+    board_.count_connect();
+  }
+  logged_error_.clear();
+  board_.set_error(pulse_refusal_);
+  board_.announce_sync();
+  log_.push(log::Line(log::Level::kNotice, "registry_live")
+                .add("certificates", static_cast<std::int64_t>(replica_.size())));
+}
+
+// ---- the data set
+
+Result<void> Sync::Thread::take_meta(const Reply& reply) {
+  const bool unusable = reply.is_error() && classify(reply) == Refusal::kWrongType;
+  if (!unusable && reply.size() != 3) return unexpected("cannot read meta", reply);
+  const std::string id(reply.text_at(0).value_or(""));
+  // SWAPDB tells nobody; another id is how it shows.
+  const bool other_data = meta_seen_ && id != meta_id_;
+  meta_seen_ = true;
+  meta_id_ = id;
+  warn_of_rule(reply.text_at(2).value_or(""), reply.text_at(1).value_or(""));
+  const bool reading = state_ == SyncState::kLive || state_ == SyncState::kSyncing;
+  return other_data && reading ? rebuild(steady_clock::now()) : Result<void>();
+}
+
+void Sync::Thread::warn_of_rule(std::string_view rule, std::string_view format) {
+  const bool rule_differs = !rule.empty() && rule != options_.device_id_rule;
+  const bool format_differs = !format.empty() && format != kFormat;
+  const std::string now = std::string(rule) + "\n" + std::string(format);
+  if (now == logged_rule_) return;
+  logged_rule_ = now;
+  if (rule_differs) {
+    log_.push(log::Line(log::Level::kWarning, "device_id_rule_differs")
+                  .add("registry", rule)
+                  .add("ours", options_.device_id_rule)
+                  .add("do", "make admission.device_id the same everywhere"));
+  }
+  if (format_differs) {
+    log_.push(log::Line(log::Level::kWarning, "registry_format_differs")
+                  .add("registry", format)
+                  .add("ours", kFormat));
+  }
+}
+
+// ---- waiting
+
+void Sync::Thread::wake_broker() {
+  if (!changes_.waiting()) {
+    next_wake_ = SteadyTime{};
+    return;
+  }
+  const SteadyTime now = steady_clock::now();
+  if (now < next_wake_) return;
+  next_wake_ = now + kWakeInterval;
+  wake_();
+}
+
+void Sync::Thread::sleep(SteadyTime now) {
+  SteadyTime until = more_to_read_ ? now : now + kPollMax;
+  if (changes_.waiting()) until = std::min(until, next_wake_);
+  std::array<pollfd, 3> items{pollfd{stop_event_, POLLIN, 0}, pollfd{-1, 0, 0}, pollfd{-1, 0, 0}};
+  if (!link_) {
+    until = std::min(until, dial_at_);
+  } else {
+    items[1] = {link_->hearing().fd(), link_->hearing().events(), 0};
+    items[2] = {link_->data().fd(), link_->data().events(), 0};
+    if (items[1].fd < 0 || items[2].fd < 0) until = std::min(until, now + Connection::kLookupPause);
+    if (link_->armed() && !pulse_) until = std::min(until, next_pulse_);
+    if (const auto due = mirror_.due()) until = std::min(until, *due);
+  }
+  const nanoseconds left = std::max(nanoseconds(until - now), nanoseconds(0));
+  const timespec limit{static_cast<time_t>(left.count() / 1'000'000'000),
+                       static_cast<long>(left.count() % 1'000'000'000)};
+  ::ppoll(items.data(), items.size(), &limit, nullptr);
+}
+
+// Between half of `length` and all of it, so that a fleet of brokers does not act as one.
+milliseconds Sync::Thread::jitter(milliseconds length) {
+  std::uniform_int_distribution<std::int64_t> choose(length.count() / 2, length.count());
+  return milliseconds(choose(random_));
+}
+
+milliseconds Sync::Thread::audit_pause() {
+  return options_.reconcile_interval / 2 + jitter(options_.reconcile_interval);
+}
+
+// ---- Sync
+
+Sync::Sync(SyncOptions options, Replica& replica, Changes& changes, Outbox& outbox, log::Queue& log,
+           std::function<void()> wake)
+    : thread_(std::make_unique<Thread>(std::move(options), replica, changes, outbox, log,
+                                       std::move(wake))) {}
+
+Sync::~Sync() = default;
+
+Result<void> Sync::start() {
+  return thread_->start();
+}
+
+bool Sync::wait_until_synced(milliseconds limit) const {
+  return thread_->board().wait_until_synced(limit);
+}
+
+SyncStatus Sync::status() const {
+  return thread_->board().status();
+}
+
+std::optional<milliseconds> Sync::age() const noexcept {
+  return thread_->board().age();
+}
+
+}  // namespace leafgate::registry

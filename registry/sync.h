@@ -60,7 +60,7 @@ struct SyncStatus {
   std::uint64_t repairs = 0;        // differences found by anti-entropy: an alarm, 0 by design
   std::uint64_t malformed = 0;      // records and keys that were not usable
   std::string instance;             // random id of this process's sync
-  std::string last_error;           // empty while LIVE
+  std::string last_error;           // empty while LIVE, unless Redis refuses the pulse
 };
 
 class Sync {

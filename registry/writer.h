@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Changes of state in Redis. Every one runs registry/transition.lua, the single definition of what may
-// become what; the shell scripts run the same file. Blocking; one thread at a time.
+// Changes of state in Redis. Every one runs registry/transition.lua, the single definition of what
+// may become what; the shell scripts run the same file. Blocking; one thread at a time.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -20,24 +21,28 @@ namespace leafgate::registry {
 
 // The words are those of transition.lua.
 enum class Op : std::uint8_t {
-  kImport,      // creates the record in the state given by field `state`; never alters an existing one
+  kImport,  // creates the record in the state given by field `state`; never alters an existing one
   kActivate,    // pending, inactive, retiring -> active
-  kDeactivate,  // pending, active, retiring -> inactive (RFC 5280 certificateHold)
-  kRetire,      // active -> retiring with field `retire_at`; active, inactive, retiring -> retired without
-  kRevoke,      // anything but revoked -> revoked; field `reason`, default `unspecified`
+  kDeactivate,  // pending, active, retiring, malformed -> inactive (RFC 5280 certificateHold)
+  kRetire,      // active, retiring -> retiring with field `retire_at`, which is in the future;
+                // active, inactive, retiring -> retired without
+  kRevoke,      // anything -> revoked; field `reason`, default `unspecified`, final
   kDelete,      // removes a record that is not revoked, or is revoked and expired
-  kBlock,       // device or issuer; field `before` optional
+  kBlock,       // device or issuer; field `before` optional; never loosens a block that is there
   kUnblock,
 };
 std::string_view to_string(Op op);
 
 struct Change {
   Op op = Op::kImport;
-  std::string key;                                // from Schema::cert(), block_device(), block_issuer()
+  std::string key;  // from Schema::cert(), block_device(), block_issuer()
   std::optional<std::uint64_t> expected_version;  // refuse (kConflict) when the record has another
-  std::string by;                                 // who, as declared by the caller
-  std::string note;
-  Fields fields;                                  // further fields of the record
+  std::string by;                                 // who, as declared by the caller; required
+  std::string note;                               // why; replaces the note of the change before
+  // As the op takes them; the facts of a certificate (device, serial, issuer, not_before,
+  // not_after, spki) with every op but kDelete: they are added where the record has none and never
+  // changed.
+  Fields fields;
 };
 
 struct Outcome {
@@ -56,22 +61,34 @@ struct Outcome {
 
 class Writer {
  public:
+  static constexpr std::size_t kPipelined = 1000;
+
   // `dry_run`: the script answers what it would do and writes nothing. `client` outlives this.
   Writer(Client& client, Schema schema, bool dry_run = false);
 
   Result<Outcome> apply(const Change& change);
-  // Pipelined; outcomes stand in the order of `changes`. At most a thousand at a time keeps brokers
-  // and other clients responsive.
+  // Pipelined, at most kPipelined at a time, so that brokers and other clients stay responsive.
+  // Outcomes stand in the order of `changes`. An error names the first change that Redis itself
+  // failed to run; those before it are done, those after it may be. All may be applied again.
   Result<std::vector<Outcome>> apply_all(std::span<const Change> changes);
 
-  // Writes meta (a random id, the format, the device-id rule) unless it is there. kRefused when meta
-  // exists with another device-id rule and `change_rule` is false. Returns the data set's id.
-  Result<std::string> init(std::string_view device_id_rule, bool change_rule);
+  // Writes meta (a random id, the format, the device-id rule) unless it is there. kRefused when
+  // meta exists with another device-id rule and `change_rule` is false. Returns the data set's id.
+  Result<std::string> init(std::string_view device_id_rule, bool change_rule, std::string_view by);
 
  private:
+  using Call = std::vector<std::string>;  // what follows EVALSHA and the script's name
+
+  Call call(const Change& change) const;
+  Call call(std::string_view op, const Change& change) const;
+  Result<void> load();
+  Result<std::vector<Reply>> send(const std::vector<Call>& calls, std::size_t first);
+  Result<std::vector<Outcome>> run(const std::vector<Call>& calls);
+
   Client& client_;
   Schema schema_;
   bool dry_run_;
+  std::string sha_;  // of the script, as Redis named it; empty: not loaded yet
 };
 
 }  // namespace leafgate::registry

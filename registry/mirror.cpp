@@ -1,0 +1,564 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "registry/mirror.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <limits>
+#include <utility>
+#include <vector>
+
+namespace leafgate::registry {
+namespace {
+
+using policy::Time;
+using std::chrono::milliseconds;
+using std::chrono::system_clock;
+
+constexpr std::size_t kAskingMax = 512;  // named keys in flight
+// Two pages are in flight in a rebuild. Smaller ones keep named keys and other clients waiting
+// less.
+constexpr std::string_view kRebuildPage = "256";
+constexpr std::string_view kAuditPage = "128";
+constexpr std::string_view kNamesPage = "1000";
+constexpr int kAuditRest = 3;              // an audit works a quarter of the time
+constexpr std::size_t kOthersMax = 4096;   // keys with a TTL that a scan can tell from certificates
+constexpr std::size_t kNamedMin = 10'000;  // so many named keys are always read one by one
+constexpr std::size_t kNamedMax = 500'000;  // and so many never
+constexpr milliseconds kBlockGrace{50};     // Redis may end a block a little later than our clock
+constexpr std::chrono::seconds kUnusableLogInterval{10};
+constexpr std::size_t kRepairsLogged = 10;
+constexpr std::size_t kBlockEndsMax = 65536;  // blocks with a TTL whose end is awaited
+constexpr std::int64_t kNoSuchKey = -2;       // PEXPIRETIME's answer
+
+constexpr std::array kCertFields{field::kState, field::kRetireAt, field::kRevokedAt};
+
+struct Keyspace {
+  std::uint64_t keys = 0;
+  std::uint64_t expires = 0;
+};
+
+std::uint64_t number_after(std::string_view text, std::string_view word) {
+  const std::size_t at = text.find(word);
+  if (at == std::string_view::npos) return 0;
+  text.remove_prefix(at + word.size());
+  std::uint64_t number = 0;
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
+// From INFO keyspace, which has a line for each database that is not empty.
+Keyspace parse_keyspace(std::string_view info, std::string_view line_start) {
+  const std::size_t at = info.find(line_start);
+  if (at == std::string_view::npos) return {};
+  const std::string_view line = info.substr(at, info.find('\n', at) - at);
+  return {number_after(line, "keys="), number_after(line, "expires=")};
+}
+
+// PEXPIRETIME: milliseconds since 1970, -1 without a TTL. Beyond any clock of ours is never.
+Time gone_at(std::int64_t answer) {
+  if (answer < 0) return policy::kNever;
+  return Time(milliseconds(answer));
+}
+
+Time wall_clock() {
+  return std::chrono::time_point_cast<milliseconds>(system_clock::now());
+}
+
+}  // namespace
+
+Mirror::Mirror(Schema schema, int database, Replica& replica, Changes& changes, log::Queue& log)
+    : schema_(std::move(schema)),
+      keyspace_line_("db" + std::to_string(database) + ":"),
+      replica_(replica),
+      changes_(changes),
+      log_(log) {}
+
+void Mirror::name(std::string_view key) {
+  const KeyName::Kind kind = parse_key(schema_, key).kind;
+  if (kind == KeyName::Kind::kOther) {
+    unusable("its name is not canonical", key);
+    return;
+  }
+  suspects_.named(key);
+  named_.add(key);
+}
+
+bool Mirror::overwhelmed() const {
+  const std::size_t limit = std::clamp(replica_.size() / 4, kNamedMin, kNamedMax);
+  return named_.size() > limit;
+}
+
+Result<void> Mirror::begin_scan(Purpose purpose, Pipeline& pipeline, SteadyTime now) {
+  if (purpose == Purpose::kRebuild) {
+    named_.clear();
+    applied_ = named_.added();
+    suspects_.clear();
+  }
+  ++epoch_;
+  if (generation_ == std::numeric_limits<Generation>::max()) {
+    replica_.unstamp();
+    generation_ = kUnstamped;
+  }
+  ++generation_;
+  scan_.emplace();
+  scan_->purpose = purpose;
+  scan_->began = now;
+  Request request;
+  request.kind = Request::Kind::kScanBegin;
+  request.epoch = epoch_;
+  return pipeline.send(std::move(request), {"INFO", "keyspace"});
+}
+
+void Mirror::disconnect() {
+  ++epoch_;
+  scan_.reset();
+  finished_.reset();
+  named_.clear();
+  applied_ = named_.added();
+  asking_ = 0;
+  suspects_.clear();
+}
+
+// ---- asking
+
+Result<void> Mirror::ask(Pipeline& pipeline, SteadyTime now) {
+  name_ended_blocks();
+  if (Result<void> asked = ask_named(pipeline); !asked) return asked;
+  if (scan_ && scan_->page_due && now >= *scan_->page_due) return ask_page(pipeline, now);
+  return {};
+}
+
+std::optional<SteadyTime> Mirror::due() const {
+  return scan_ ? scan_->page_due : std::nullopt;
+}
+
+Result<void> Mirror::ask_named(Pipeline& pipeline) {
+  while (asking_ < kAskingMax) {
+    const std::optional<NamedKeys::Taken> taken = named_.take();
+    if (!taken) return {};
+    ++asking_;
+    const KeyName name = parse_key(schema_, taken->key);
+    if (Result<void> asked = ask_key(taken->key, name, taken->place, pipeline); !asked)
+      return asked;
+  }
+  return {};
+}
+
+Result<void> Mirror::ask_key(std::string_view key, const KeyName& name, std::uint64_t place,
+                             Pipeline& pipeline) {
+  Request request;
+  request.epoch = epoch_;
+  request.named = place;
+  if (name.kind == KeyName::Kind::kCert) {
+    request.kind = Request::Kind::kCert;
+    request.fingerprint = name.fingerprint;
+    if (place != 0) request.key = key;
+    request.ttl_follows = place != 0 || scan_->with_ttl;
+    return ask_cert(key, std::move(request), pipeline);
+  }
+  request.kind = Request::Kind::kBlock;
+  request.key = key;
+  return ask_block(key, std::move(request), pipeline);
+}
+
+Result<void> Mirror::ask_cert(std::string_view key, Request request, Pipeline& pipeline) {
+  std::string bytes;
+  bytes.reserve(256);
+  encode_head(2 + kCertFields.size(), bytes);
+  encode_word("HMGET", bytes);
+  encode_word(key, bytes);
+  for (const std::string_view name : kCertFields)
+    encode_word(name, bytes);
+
+  const bool ttl_follows = request.ttl_follows;
+  Request ttl = request;
+  if (Result<void> sent = pipeline.send_encoded(std::move(request), bytes); !sent) return sent;
+  if (!ttl_follows) return {};
+  ttl.kind = Request::Kind::kCertTtl;
+  return ask_ttl(key, std::move(ttl), pipeline);
+}
+
+Result<void> Mirror::ask_block(std::string_view key, Request request, Pipeline& pipeline) {
+  Request ttl = request;
+  ttl.kind = Request::Kind::kBlockTtl;
+  const Command command{"HMGET", std::string(key), std::string(field::kBefore)};
+  if (Result<void> sent = pipeline.send(std::move(request), command); !sent) return sent;
+  return ask_ttl(key, std::move(ttl), pipeline);
+}
+
+Result<void> Mirror::ask_ttl(std::string_view key, Request request, Pipeline& pipeline) {
+  std::string bytes;
+  encode_head(2, bytes);
+  encode_word("PEXPIRETIME", bytes);
+  encode_word(key, bytes);
+  return pipeline.send_encoded(std::move(request), bytes);
+}
+
+Result<void> Mirror::ask_page(Pipeline& pipeline, SteadyTime now) {
+  std::string_view count = scan_->purpose == Purpose::kAudit ? kAuditPage : kRebuildPage;
+  if (scan_->names_only) count = kNamesPage;
+  scan_->page_asked = now;
+  scan_->page_due.reset();
+  scan_->page_waiting = true;
+  Request request;
+  request.kind = Request::Kind::kScan;
+  request.epoch = epoch_;
+  return pipeline.send(std::move(request), {"SCAN", scan_->cursor, "MATCH", schema_.prefix() + "*",
+                                            "COUNT", std::string(count)});
+}
+
+// Its last answer comes behind those of all reads before it.
+Result<void> Mirror::ask_end(Pipeline& pipeline, SteadyTime now) {
+  if (!scan_->with_ttl && scan_->others.size() > kOthersMax) return scan_with_ttl(pipeline, now);
+  std::vector<Command> commands;
+  if (!scan_->with_ttl) {
+    commands.push_back({"MULTI"});
+    for (const std::string& key : scan_->others)
+      commands.push_back({"PEXPIRETIME", key});
+  }
+  commands.push_back({"INFO", "keyspace"});
+  if (!scan_->with_ttl) commands.push_back({"EXEC"});
+
+  for (std::size_t i = 0; i < commands.size(); ++i) {
+    Request request;
+    request.kind = i + 1 == commands.size() ? Request::Kind::kScanEnd : Request::Kind::kScanNothing;
+    request.epoch = epoch_;
+    if (Result<void> sent = pipeline.send(std::move(request), commands[i]); !sent) return sent;
+  }
+  return {};
+}
+
+// ---- answers
+
+bool Mirror::owns(Request::Kind kind) noexcept {
+  return kind <= Request::Kind::kScanEnd;
+}
+
+Result<void> Mirror::apply(const Pipeline::Answer& answer, Pipeline& pipeline, SteadyTime now) {
+  const Request& request = answer.request;
+  Result<void> done;
+  switch (request.kind) {
+    case Request::Kind::kCert:
+      done = take_cert(request, answer.reply, pipeline);
+      if (!request.ttl_follows) finish_read(request);
+      break;
+    case Request::Kind::kCertTtl:
+      done = take_cert_ttl(request, answer.reply, pipeline);
+      finish_read(request);
+      break;
+    case Request::Kind::kBlock:
+      done = take_block(request, answer.reply);
+      break;
+    case Request::Kind::kBlockTtl:
+      done = take_block_ttl(request, answer.reply, pipeline);
+      finish_read(request);
+      break;
+    case Request::Kind::kScanBegin:
+    case Request::Kind::kScan:
+    case Request::Kind::kScanNothing:
+    case Request::Kind::kScanEnd:
+      return take_scan_answer(request, answer.reply, pipeline, now);
+    case Request::Kind::kPulse:
+    case Request::Kind::kMeta:
+    case Request::Kind::kProbe:
+    case Request::Kind::kEvent:
+    case Request::Kind::kStatusRead:
+    case Request::Kind::kStatusWrite:
+      break;
+  }
+  rest_between_pages(now);
+  return done;
+}
+
+void Mirror::rest_between_pages(SteadyTime now) {
+  if (!scan_ || scan_->purpose != Purpose::kAudit) return;
+  if (scan_->page_waiting || scan_->unread != 0 || scan_->page_due) return;
+  scan_->page_due = now + kAuditRest * (now - scan_->page_asked);
+}
+
+void Mirror::finish_read(const Request& request) {
+  if (request.named != 0) {
+    --asking_;
+    applied_ = std::max(applied_, request.named);
+  } else if (scan_ && request.epoch == epoch_) {
+    --scan_->unread;
+  }
+}
+
+// An answer to an earlier scan's question says nothing about this one.
+Result<void> Mirror::take_scan_answer(const Request& request, const Reply& reply,
+                                      Pipeline& pipeline, SteadyTime now) {
+  if (!scan_ || request.epoch != epoch_) return {};
+  if (request.kind == Request::Kind::kScanBegin) return take_begin(reply, pipeline, now);
+  if (request.kind == Request::Kind::kScan) return take_page(reply, pipeline, now);
+  if (request.kind == Request::Kind::kScanEnd) return take_end(reply, pipeline, now);
+  return {};  // a refused MULTI shows in the answer to its EXEC
+}
+
+Result<void> Mirror::take_begin(const Reply& reply, Pipeline& pipeline, SteadyTime now) {
+  const std::optional<std::string_view> info = reply.text();
+  if (!info || reply.is_error()) return unexpected("cannot ask redis for INFO keyspace", reply);
+  const Keyspace keyspace = parse_keyspace(*info, keyspace_line_);
+  scan_->with_ttl = ttl_in_use_ || keyspace.expires > kOthersMax;
+  if (keyspace.keys == 0 && scan_->purpose == Purpose::kRebuild) {
+    // After a flush nobody should have to wait until a million records are swept one by one.
+    replica_.clear();
+    changes_.everything();
+  }
+  return ask_page(pipeline, now);
+}
+
+Result<void> Mirror::take_page(const Reply& reply, Pipeline& pipeline, SteadyTime now) {
+  const std::optional<std::string_view> cursor = reply.text_at(0);
+  if (!cursor || reply.size() != 2 || !reply[1].is_array()) {
+    return unexpected("cannot scan the registry", reply);
+  }
+  scan_->cursor = *cursor;
+  scan_->page_waiting = false;
+  const bool ended = scan_->cursor == "0";
+  // The next page is asked for first: while we read its names Redis works at the reads of this one.
+  if (!ended && scan_->purpose == Purpose::kRebuild) {
+    if (Result<void> asked = ask_page(pipeline, now); !asked) return asked;
+  }
+
+  const Reply keys = reply[1];
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (const auto key = keys.text_at(i)) {
+      if (Result<void> asked = take_page_key(*key, pipeline); !asked) return asked;
+    }
+  }
+  if (ended) {
+    scan_->page_waiting = true;  // for the end, which is no page to rest after
+    return ask_end(pipeline, now);
+  }
+  rest_between_pages(now);
+  return {};
+}
+
+Result<void> Mirror::take_page_key(std::string_view key, Pipeline& pipeline) {
+  const KeyName name = parse_key(schema_, key);
+  const bool is_cert = name.kind == KeyName::Kind::kCert;
+  const bool is_block =
+      name.kind == KeyName::Kind::kDeviceBlock || name.kind == KeyName::Kind::kIssuerBlock;
+  if (!is_cert && scan_->others.size() <= kOthersMax) scan_->others.emplace(key);
+  if ((is_cert || is_block) && !scan_->names_only) {
+    ++scan_->unread;
+    return ask_key(key, name, 0, pipeline);
+  }
+  const bool meant_as_ours =
+      key.starts_with(schema_.cert_prefix()) || key.starts_with(schema_.block_prefix());
+  if (name.kind == KeyName::Kind::kOther && meant_as_ours && scan_->purpose == Purpose::kRebuild) {
+    unusable("its name is not canonical", key);
+  }
+  return {};
+}
+
+Result<void> Mirror::take_end(const Reply& reply, Pipeline& pipeline, SteadyTime now) {
+  if (!scan_->with_ttl && !is_proof(reply)) {
+    if (scan_->names_only) return scan_with_ttl(pipeline, now);
+    // The pulse of a broker that has just started looks like a certificate with a TTL: look again.
+    scan_->names_only = true;
+    scan_->cursor = "0";
+    return ask_page(pipeline, now);
+  }
+  sweep(pipeline);
+  finished_ = {scan_->purpose, scan_->began};
+  scan_.reset();
+  return {};
+}
+
+// Whether, at one moment, no more keys had a TTL than those that were asked for theirs.
+bool Mirror::is_proof(const Reply& reply) const {
+  if (reply.size() != scan_->others.size() + 1) return false;
+  std::uint64_t known = 0;
+  for (std::size_t i = 0; i + 1 < reply.size(); ++i) {
+    if (reply[i].integer().value_or(-1) >= 0) ++known;
+  }
+  const std::optional<std::string_view> info = reply.text_at(reply.size() - 1);
+  return info && parse_keyspace(*info, keyspace_line_).expires == known;
+}
+
+Result<void> Mirror::scan_with_ttl(Pipeline& pipeline, SteadyTime now) {
+  ttl_in_use_ = true;
+  return begin_scan(scan_->purpose, pipeline, now);
+}
+
+void Mirror::sweep(const Pipeline& pipeline) {
+  const bool audit = scan_->purpose == Purpose::kAudit;
+  const Time now = wall_clock();
+  Replica::Swept swept;
+  swept.certificate = [&](const policy::Fingerprint& fingerprint,
+                          const policy::CertRecord& record) {
+    changes_.certificate(fingerprint);
+    // One that has ended may be gone without a message yet.
+    if (audit && record.gone_at > now) suspect(schema_.cert(fingerprint), pipeline);
+  };
+  swept.device_block = [&](const std::string& id) {
+    changes_.device(id);
+    watch_block(schema_.block_device(id), policy::kNever);
+    if (audit) suspect(schema_.block_device(id), pipeline);
+  };
+  swept.issuer_block = [&](const std::string& id) {
+    changes_.issuer(id);
+    watch_block(schema_.block_issuer(id), policy::kNever);
+    if (audit) suspect(schema_.block_issuer(id), pipeline);
+  };
+  replica_.sweep(generation_, swept);
+}
+
+Result<void> Mirror::take_cert(const Request& request, const Reply& reply, Pipeline& pipeline) {
+  std::optional<policy::CertRecord> record;
+  if (reply.is_error()) {
+    if (classify(reply) != Refusal::kWrongType) {
+      return unexpected("cannot read a certificate", reply);
+    }
+    record.emplace();  // malformed: something is there, and admits nobody
+  } else {
+    if (reply.size() != kCertFields.size()) return unexpected("cannot read a certificate", reply);
+    const auto state = reply.text_at(0);
+    const auto retire_at = reply.text_at(1);
+    const auto revoked_at = reply.text_at(2);
+    // Without any of them there is no record, or one that says as little.
+    if (state || retire_at || revoked_at) record = parse_record(state, retire_at, revoked_at);
+  }
+  if (request.ttl_follows) {
+    half_cert_ = record;
+  } else {
+    store_cert(request, record, false, pipeline);
+  }
+  return {};
+}
+
+Result<void> Mirror::take_cert_ttl(const Request& request, const Reply& reply, Pipeline& pipeline) {
+  const std::optional<std::int64_t> ends = reply.integer();
+  if (!ends) return unexpected("cannot read a certificate's TTL", reply);
+  if (*ends == kNoSuchKey) half_cert_.reset();
+  if (half_cert_) half_cert_->gone_at = gone_at(*ends);
+  store_cert(request, half_cert_, true, pipeline);
+  half_cert_.reset();
+  return {};
+}
+
+Result<void> Mirror::take_block(const Request&, const Reply& reply) {
+  if (reply.is_error()) {
+    if (classify(reply) != Refusal::kWrongType) return unexpected("cannot read a block", reply);
+    half_block_.emplace();  // something is there: it blocks everything
+    return {};
+  }
+  if (reply.size() != 1) return unexpected("cannot read a block", reply);
+  half_block_ = parse_block(reply.text_at(0));
+  return {};
+}
+
+Result<void> Mirror::take_block_ttl(const Request& request, const Reply& reply,
+                                    Pipeline& pipeline) {
+  const std::optional<std::int64_t> ends = reply.integer();
+  if (!ends) return unexpected("cannot read a block's TTL", reply);
+  if (*ends == kNoSuchKey) half_block_.reset();
+  watch_block(request.key, half_block_ ? gone_at(*ends) : policy::kNever);
+  store_block(request, half_block_, pipeline);
+  half_block_.reset();
+  return {};
+}
+
+// ---- the replica
+
+Generation Mirror::stamp(const Request& request) const noexcept {
+  return request.epoch == epoch_ ? generation_ : kUnstamped;
+}
+
+bool Mirror::by_audit(const Request& request) const noexcept {
+  return request.named == 0 && request.epoch == epoch_ && scan_ &&
+         scan_->purpose == Purpose::kAudit;
+}
+
+void Mirror::store_cert(const Request& request, const std::optional<policy::CertRecord>& record,
+                        bool ttl_known, Pipeline& pipeline) {
+  const bool audit = by_audit(request);
+  const std::optional<policy::CertRecord> held =
+      audit ? replica_.find(request.fingerprint) : std::nullopt;
+  bool changed = false;
+  if (!record) {
+    changed = replica_.erase(request.fingerprint);
+  } else if (ttl_known) {
+    changed = replica_.put(request.fingerprint, *record, stamp(request));
+  } else {
+    changed = replica_.put_without_ttl(request.fingerprint, *record, stamp(request));
+  }
+  if (!changed) return;
+
+  changes_.certificate(request.fingerprint);
+  const bool malformed = record && record->state == policy::CertState::kMalformed;
+  if (malformed) unusable("its state is not one of ours", schema_.cert(request.fingerprint));
+  const bool ended = held && held->gone_at <= wall_clock();
+  if (audit && !ended) suspect(schema_.cert(request.fingerprint), pipeline);
+}
+
+void Mirror::store_block(const Request& request, const std::optional<policy::Block>& block,
+                         Pipeline& pipeline) {
+  const KeyName name = parse_key(schema_, request.key);
+  bool changed = false;
+  if (name.kind == KeyName::Kind::kDeviceBlock) {
+    changed = block ? replica_.put_device_block(name.id, *block, stamp(request))
+                    : replica_.erase_device_block(name.id);
+    if (changed) changes_.device(name.id);
+  } else {
+    changed = block ? replica_.put_issuer_block(name.id, *block, stamp(request))
+                    : replica_.erase_issuer_block(name.id);
+    if (changed) changes_.issuer(name.id);
+  }
+  if (changed && by_audit(request)) suspect(request.key, pipeline);
+}
+
+// Redis may delete a key with a TTL long after its end, and says so only then: we ask at its end.
+void Mirror::watch_block(const std::string& key, Time gone_at) {
+  const auto at = block_ends_.find(key);
+  if (at != block_ends_.end()) {
+    block_due_.erase({at->second, key});
+    block_ends_.erase(at);
+  }
+  if (gone_at == policy::kNever || block_ends_.size() >= kBlockEndsMax) return;
+  const Time due = std::max(gone_at, wall_clock()) + kBlockGrace;
+  block_ends_.emplace(key, due);
+  block_due_.emplace(due, key);
+}
+
+void Mirror::name_ended_blocks() {
+  if (block_due_.empty()) return;
+  const Time now = wall_clock();
+  while (!block_due_.empty() && block_due_.begin()->first <= now) {
+    const std::string key = block_due_.begin()->second;
+    watch_block(key, policy::kNever);
+    named_.add(key);
+  }
+}
+
+// ---- alarms
+
+void Mirror::suspect(std::string key, const Pipeline& pipeline) {
+  // One that was named is no suspect: its answer is on its way.
+  if (named_.contains(key) || pipeline.reading(key)) return;
+  suspects_.add(std::move(key));
+}
+
+void Mirror::pulse_returned() {
+  const std::vector<std::string> missed = suspects_.pulse_returned();
+  repairs_ += missed.size();
+  for (std::size_t i = 0; i < std::min(missed.size(), kRepairsLogged); ++i) {
+    log_.push(log::Line(log::Level::kError, "registry_repaired").add("key", missed[i]));
+  }
+}
+
+void Mirror::unusable(std::string_view why, std::string_view key) {
+  ++malformed_;
+  const SteadyTime now = std::chrono::steady_clock::now();
+  if (unusable_logged_ && now - *unusable_logged_ < kUnusableLogInterval) return;
+  unusable_logged_ = now;
+  log_.push(log::Line(log::Level::kWarning, "registry_key_unusable")
+                .add("key", key)
+                .add("why", why)
+                .add("total", static_cast<std::int64_t>(malformed_)));
+}
+
+}  // namespace leafgate::registry

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// What to read from Redis, and what its answers mean for the replica. The sockets are the Link's,
+// the clock is the caller's. One thread.
+//
+// Two sources of reads share one pipeline, whose answers are applied in order, so that a later
+// answer is never older than an earlier one:
+//   named   keys that S named, read one by one, each with its TTL. They go first.
+//   scan    everything, page by page, stamped with a generation of its own; at the end whatever
+//   does not
+//           carry the stamp is swept. A key that is there all the time is seen by SCAN; one that
+//           changed meanwhile was named.
+//
+// Reading every TTL would make a scan half as long again. When Redis says that few keys have one, a
+// scan leaves them out and proves at its end, in one MULTI, that all keys with a TTL are known not
+// to be certificates. A TTL that is set later names its key. Where the proof fails the scan is done
+// again with TTLs, and so are all later ones.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/log.h"
+#include "base/result.h"
+#include "policy/vocabulary.h"
+#include "registry/changes.h"
+#include "registry/named_keys.h"
+#include "registry/pipeline.h"
+#include "registry/replica.h"
+#include "registry/schema.h"
+#include "registry/suspects.h"
+
+namespace leafgate::registry {
+
+class Mirror {
+ public:
+  // `replica`, `changes`, `log` outlive this object. `database`: as in Endpoint.
+  Mirror(Schema schema, int database, Replica& replica, Changes& changes, log::Queue& log);
+
+  enum class Purpose : std::uint8_t {
+    kRebuild,  // nothing is certain: as fast as Redis can
+    kAudit,    // everything should be equal: slowly; what differs and was not named is a repair
+  };
+
+  // S named this key.
+  void name(std::string_view key);
+  // So many keys are named that reading everything is cheaper: a kRebuild is due.
+  bool overwhelmed() const;
+  // Begins a scan, dropping one under way; kRebuild also drops the keys named so far.
+  Result<void> begin_scan(Purpose purpose, Pipeline& pipeline, SteadyTime now);
+  // The link is gone, with all that was asked. The replica stays.
+  void disconnect();
+
+  // Asks for what the limits allow now.
+  Result<void> ask(Pipeline& pipeline, SteadyTime now);
+
+  // When ask() has something to do although nothing has arrived; nullopt: not before.
+  std::optional<SteadyTime> due() const;
+
+  static bool owns(Request::Kind kind) noexcept;
+  // REQUIRES: owns(answer.request.kind)
+  Result<void> apply(const Pipeline::Answer& answer, Pipeline& pipeline, SteadyTime now);
+
+  // A scan that ran to its end.
+  struct Finished {
+    Purpose purpose;
+    SteadyTime began;  // everything written before has been applied
+  };
+  // Once for each.
+  std::optional<Finished> take_finished() { return std::exchange(finished_, std::nullopt); }
+  bool scanning() const noexcept { return scan_.has_value(); }
+
+  // Keys named since the start, and how many of them, in their order, have been read and applied.
+  std::uint64_t named() const noexcept { return named_.added(); }
+  std::uint64_t applied() const noexcept { return applied_; }
+
+  void pulse_sent() { suspects_.pulse_sent(); }
+  void pulse_returned();
+
+  std::uint64_t repairs() const noexcept { return repairs_; }
+  std::uint64_t malformed() const noexcept { return malformed_; }
+
+ private:
+  struct Scan {
+    Purpose purpose = Purpose::kRebuild;
+    SteadyTime began;
+    bool with_ttl = false;
+    bool names_only = false;       // second try of the proof: certificates have been read
+    std::size_t unread = 0;        // keys asked for and not answered yet
+    std::set<std::string> others;  // keys under our prefix that are not certificates
+    std::string cursor = "0";
+    bool page_waiting = false;  // asked for and not answered yet
+    SteadyTime page_asked;
+    std::optional<SteadyTime> page_due;  // an audit rests between pages
+  };
+
+  Result<void> ask_named(Pipeline& pipeline);
+  Result<void> ask_page(Pipeline& pipeline, SteadyTime now);
+  Result<void> ask_end(Pipeline& pipeline, SteadyTime now);
+  Result<void> scan_with_ttl(Pipeline& pipeline, SteadyTime now);
+  void rest_between_pages(SteadyTime now);
+  Result<void> ask_key(std::string_view key, const KeyName& name, std::uint64_t place,
+                       Pipeline& pipeline);
+  Result<void> ask_cert(std::string_view key, Request request, Pipeline& pipeline);
+  Result<void> ask_block(std::string_view key, Request request, Pipeline& pipeline);
+  Result<void> ask_ttl(std::string_view key, Request request, Pipeline& pipeline);
+
+  Result<void> take_scan_answer(const Request& request, const Reply& reply, Pipeline& pipeline,
+                                SteadyTime now);
+  Result<void> take_begin(const Reply& reply, Pipeline& pipeline, SteadyTime now);
+  Result<void> take_page(const Reply& reply, Pipeline& pipeline, SteadyTime now);
+  Result<void> take_page_key(std::string_view key, Pipeline& pipeline);
+  Result<void> take_end(const Reply& reply, Pipeline& pipeline, SteadyTime now);
+  bool is_proof(const Reply& reply) const;
+  void sweep(const Pipeline& pipeline);
+
+  Result<void> take_cert(const Request& request, const Reply& reply, Pipeline& pipeline);
+  Result<void> take_cert_ttl(const Request& request, const Reply& reply, Pipeline& pipeline);
+  Result<void> take_block(const Request& request, const Reply& reply);
+  Result<void> take_block_ttl(const Request& request, const Reply& reply, Pipeline& pipeline);
+  void finish_read(const Request& request);
+
+  Generation stamp(const Request& request) const noexcept;
+  bool by_audit(const Request& request) const noexcept;
+  void store_cert(const Request& request, const std::optional<policy::CertRecord>& record,
+                  bool ttl_known, Pipeline& pipeline);
+  void store_block(const Request& request, const std::optional<policy::Block>& block,
+                   Pipeline& pipeline);
+  void watch_block(const std::string& key, policy::Time gone_at);  // kNever: no longer
+  void name_ended_blocks();
+  void suspect(std::string key, const Pipeline& pipeline);
+  void unusable(std::string_view why, std::string_view key);
+
+  // Constant after construction.
+  const Schema schema_;
+  const std::string keyspace_line_;  // how our database's line of INFO keyspace begins
+  Replica& replica_;
+  Changes& changes_;
+  log::Queue& log_;
+
+  NamedKeys named_;
+  std::size_t asking_ = 0;  // named keys asked for and not answered yet
+  std::uint64_t applied_ = 0;
+
+  // What the first of two answers said, until the second comes.
+  std::optional<policy::CertRecord> half_cert_;
+  std::optional<policy::Block> half_block_;
+
+  std::uint32_t epoch_ = 0;  // counts scans; answers to an earlier one's questions are not stamped
+  Generation generation_ = kUnstamped;
+  std::optional<Scan> scan_;
+  std::optional<Finished> finished_;
+  bool ttl_in_use_ = false;  // the proof failed once
+
+  std::map<std::string, policy::Time> block_ends_;            // blocks with a TTL
+  std::set<std::pair<policy::Time, std::string>> block_due_;  // the same, by time
+
+  Suspects suspects_;
+  std::uint64_t repairs_ = 0;
+  std::uint64_t malformed_ = 0;
+  std::optional<SteadyTime> unusable_logged_;
+};
+
+}  // namespace leafgate::registry

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "registry/resolve.h"
+
+#include <csignal>
+#include <cstring>
+#include <utility>
+
+namespace leafgate::registry {
+namespace {
+
+std::vector<Address> take_addresses(const addrinfo* list) {
+  std::vector<Address> addresses;
+  for (; list != nullptr && addresses.size() < kAddressesMax; list = list->ai_next) {
+    if (list->ai_addrlen > sizeof(sockaddr_storage)) continue;
+    Address address;
+    std::memcpy(&address.storage, list->ai_addr, list->ai_addrlen);
+    address.size = list->ai_addrlen;
+    addresses.push_back(address);
+  }
+  return addresses;
+}
+
+}  // namespace
+
+// Everything getaddrinfo_a() reads or writes while it works: it stays where it is.
+struct Lookup::Request {
+  std::string host;
+  std::string service;
+  addrinfo hints{};
+  gaicb control{};
+};
+
+Lookup::Lookup(std::string host, std::uint16_t port)
+    : host_(std::move(host)), request_(std::make_unique<Request>()) {
+  request_->host = host_;
+  request_->service = std::to_string(port);
+  request_->hints.ai_family = AF_UNSPEC;
+  request_->hints.ai_socktype = SOCK_STREAM;
+  request_->hints.ai_flags = AI_NUMERICSERV;
+  request_->control.ar_name = request_->host.c_str();
+  request_->control.ar_service = request_->service.c_str();
+  request_->control.ar_request = &request_->hints;
+
+  gaicb* list[] = {&request_->control};
+  sigevent silent{};
+  silent.sigev_notify = SIGEV_NONE;
+  refused_ = getaddrinfo_a(GAI_NOWAIT, list, 1, &silent);
+}
+
+Lookup::Lookup(Lookup&&) noexcept = default;
+
+Lookup& Lookup::operator=(Lookup&& other) noexcept {
+  if (this != &other) {
+    abandon(std::move(request_));
+    host_ = std::move(other.host_);
+    request_ = std::move(other.request_);
+    refused_ = other.refused_;
+  }
+  return *this;
+}
+
+Lookup::~Lookup() {
+  abandon(std::move(request_));
+}
+
+void Lookup::abandon(std::unique_ptr<Request> request) noexcept {
+  if (request == nullptr) return;
+  gai_cancel(&request->control);
+  if (gai_error(&request->control) == EAI_INPROGRESS) {
+    // The C library's own thread is at work in it and cannot be stopped; waiting for it is what
+    // this class exists to avoid. Some hundred bytes are given up.
+    static_cast<void>(request.release());
+    return;
+  }
+  if (request->control.ar_result != nullptr) freeaddrinfo(request->control.ar_result);
+}
+
+Result<std::optional<std::vector<Address>>> Lookup::poll() {
+  const int code = refused_ != 0 ? refused_ : gai_error(&request_->control);
+  if (code == EAI_INPROGRESS) return std::optional<std::vector<Address>>();
+  if (code != 0) {
+    return Error{ErrorKind::kUnreachable,
+                 "cannot look up host `" + host_ + "`: " + gai_strerror(code)};
+  }
+  std::vector<Address> addresses = take_addresses(request_->control.ar_result);
+  if (addresses.empty()) {
+    return Error{ErrorKind::kUnreachable, "host `" + host_ + "` has no address"};
+  }
+  return std::optional(std::move(addresses));
+}
+
+}  // namespace leafgate::registry

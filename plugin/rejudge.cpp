@@ -1,1 +1,112 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "plugin/rejudge.h"
+
+#include <algorithm>
+#include <string>
+
+#include "plugin/broker.h"
+
+namespace leafgate::plugin {
+
+void Rejudge::everything() {
+  to_judge_.clear();
+  to_judge_.reserve(sessions_.size());
+  sessions_.each([this](const Session& session) { to_judge_.push_back(session.client); });
+}
+
+void Rejudge::changed(const registry::ChangeBatch& batch) {
+  if (batch.all) return everything();
+
+  const auto add = [this](const Session& session) { judge_again(session.client); };
+  for (const policy::Fingerprint& fingerprint : batch.certificates) {
+    notices_.forget(fingerprint);
+    sessions_.each_of_certificate(fingerprint, add);
+  }
+  for (const std::string& device : batch.devices)
+    sessions_.each_of_device(device, add);
+  if (!batch.issuers.empty()) {
+    // Issuers change seldom and concern thousands: no index pays for itself.
+    sessions_.each([&](const Session& session) {
+      const auto is_issuer = [&](const std::string& id) {
+        return id == session.facts.issuer_key_id || id == session.facts.issuer_name_id;
+      };
+      const auto& ids = batch.issuers;
+      if (std::any_of(ids.begin(), ids.end(), is_issuer)) judge_again(session.client);
+    });
+  }
+  // Changes that come faster than they are judged: everybody once is less work.
+  if (to_judge_.size() > 2 * sessions_.size() + kJudgedMax) everything();
+}
+
+void Rejudge::judge_again(const mosquitto* client) {
+  to_judge_.push_back(client);
+}
+
+void Rejudge::run(policy::Time now) {
+  if (sessions_.first_deadline() <= now) {
+    for (const mosquitto* client : sessions_.due(now))
+      judge_again(client);
+  }
+  judge_some(now);
+  end_some();
+}
+
+void Rejudge::judge_some(policy::Time now) {
+  for (std::size_t judged = 0; judged < kJudgedMax && !to_judge_.empty(); ++judged) {
+    Session* session = sessions_.find(to_judge_.back());
+    to_judge_.pop_back();
+    if (session != nullptr) gate_.rejudge(*session, now);
+  }
+  if (to_judge_.empty()) to_judge_.shrink_to_fit();
+}
+
+void Rejudge::end_some() {
+  if (sessions_.any_condemned()) {
+    const auto condemned = sessions_.take_condemned();
+    to_end_.insert(to_end_.end(), condemned.begin(), condemned.end());
+  }
+  for (std::size_t ended = 0; ended < kEndedMax && !to_end_.empty(); ++ended) {
+    Session* session = sessions_.find(to_end_.front());
+    to_end_.pop_front();
+    if (session == nullptr || !session->condemned || session->told) continue;
+    if (leads_to(*session)) {
+      end(*session);
+    } else {
+      later_.push_back(session->client);
+    }
+  }
+}
+
+bool Rejudge::leads_to(const Session& session) const {
+  switch (broker::holds_client_id(session.client, session.client_id)) {
+    case broker::Holds::kYes:
+      return true;
+    case broker::Holds::kNo:
+      return false;
+    case broker::Holds::kUnknown:
+      return sessions_.holder(session.client_id) == &session;
+  }
+  return false;
+}
+
+void Rejudge::end(Session& session) {
+  const mosquitto* client = session.client;
+  const Subject subject = subject_of(session);
+  const policy::Reason reason = *session.condemned;
+  session.told = true;
+  session.ending = true;
+  const bool is_ended = broker::kick(subject.client_id, !is_disgraced(session));
+  // `session` is gone by now, unless libwebsockets closes it later.
+  if (Session* left = sessions_.find(client); left != nullptr) {
+    left->ending = false;
+    if (!is_ended) sessions_.erase(client);  // the broker knows nobody by this id
+  }
+  if (is_ended) notices_.ended(subject, reason);
+}
+
+void Rejudge::retry() {
+  to_end_.insert(to_end_.end(), later_.begin(), later_.end());
+  later_.clear();
+}
+
+}  // namespace leafgate::plugin

@@ -1,1 +1,171 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "plugin/sessions.h"
+
+#include <algorithm>
+
+namespace leafgate::plugin {
+namespace {
+
+template <typename Index, typename Key>
+void remove_from(Index& index, const Key& key, Session& session) {
+  const auto at = index.find(key);
+  if (at == index.end()) return;
+
+  auto& sessions = at->second;
+  sessions.erase(std::remove(sessions.begin(), sessions.end(), &session), sessions.end());
+  if (sessions.empty()) index.erase(at);
+}
+
+template <typename Index, typename Key>
+void visit_each(Index& index, const Key& key, const Sessions::Visit& visit) {
+  const auto at = index.find(key);
+  if (at == index.end()) return;
+  for (Session* session : at->second)
+    visit(*session);
+}
+
+}  // namespace
+
+bool is_disgraced(const Session& session) {
+  return session.condemned == policy::Reason::kRevoked ||
+         session.condemned == policy::Reason::kDeviceBlocked ||
+         session.condemned == policy::Reason::kIssuerBlocked;
+}
+
+Session* Sessions::find(const mosquitto* client, std::string_view client_id) {
+  Session* session = find(client);
+  return session != nullptr && session->client_id == client_id ? session : nullptr;
+}
+
+Session* Sessions::find(const mosquitto* client) {
+  const auto at = by_client_.find(client);
+  return at == by_client_.end() ? nullptr : at->second.get();
+}
+
+const Session* Sessions::find(const mosquitto* client) const {
+  const auto at = by_client_.find(client);
+  return at == by_client_.end() ? nullptr : at->second.get();
+}
+
+Session& Sessions::insert(Session session) {
+  erase(session.client);
+  gone_.erase(session.client);
+
+  auto owned = std::make_unique<Session>(std::move(session));
+  Session& stored = *owned;
+  by_client_.emplace(stored.client, std::move(owned));
+  index(stored);
+  return stored;
+}
+
+void Sessions::erase(const mosquitto* client) {
+  const auto at = by_client_.find(client);
+  if (at == by_client_.end()) return;
+  unindex(*at->second);
+  by_client_.erase(at);
+}
+
+void Sessions::leave(const mosquitto* client) {
+  const auto at = by_client_.find(client);
+  if (at == by_client_.end()) return;
+  unindex(*at->second);
+  gone_.insert_or_assign(client, std::move(at->second));
+  by_client_.erase(at);
+}
+
+void Sessions::turn_away(const mosquitto* client) {
+  erase(client);
+  gone_.insert_or_assign(client, nullptr);
+}
+
+std::optional<Sessions::Gone> Sessions::gone(const mosquitto* client) const {
+  const auto at = gone_.find(client);
+  if (at == gone_.end()) return std::nullopt;
+  return Gone{at->second.get()};
+}
+
+void Sessions::forget_gone() {
+  if (!gone_.empty()) gone_.clear();
+}
+
+void Sessions::index(Session& session) {
+  by_client_id_[session.client_id].push_back(&session);
+  if (session.admission == Admission::kByCertificate) {
+    by_certificate_[session.facts.fingerprint].push_back(&session);
+  }
+  if (!session.device.empty()) by_device_[session.device].push_back(&session);
+  if (session.deadline != policy::kNever) by_deadline_.emplace(session.deadline, &session);
+}
+
+void Sessions::unindex(Session& session) {
+  remove_from(by_client_id_, session.client_id, session);
+  remove_from(by_certificate_, session.facts.fingerprint, session);
+  remove_from(by_device_, session.device, session);
+  by_deadline_.erase({session.deadline, &session});
+}
+
+void Sessions::confirm(Session& session) {
+  if (session.confirmed) return;
+  session.confirmed = true;
+  auto& sessions = by_client_id_[session.client_id];
+  const auto at = std::find(sessions.begin(), sessions.end(), &session);
+  if (at != sessions.end()) std::rotate(at, at + 1, sessions.end());
+}
+
+void Sessions::set_deadline(Session& session, policy::Time deadline) {
+  if (session.deadline == deadline) return;
+  by_deadline_.erase({session.deadline, &session});
+  session.deadline = deadline;
+  if (deadline != policy::kNever) by_deadline_.emplace(deadline, &session);
+}
+
+void Sessions::set_device(Session& session, std::string device) {
+  remove_from(by_device_, session.device, session);
+  session.device = std::move(device);
+  if (!session.device.empty()) by_device_[session.device].push_back(&session);
+}
+
+void Sessions::condemn(Session& session, policy::Reason reason) {
+  if (session.condemned) return;
+  session.condemned = reason;
+  set_deadline(session, policy::kNever);
+  condemned_.push_back(session.client);
+}
+
+const Session* Sessions::holder(std::string_view client_id) const {
+  const auto at = by_client_id_.find(client_id);
+  if (at == by_client_id_.end()) return nullptr;
+
+  const auto& sessions = at->second;
+  const auto confirmed = std::find_if(sessions.rbegin(), sessions.rend(),
+                                      [](const Session* session) { return session->confirmed; });
+  return confirmed != sessions.rend() ? *confirmed : sessions.back();
+}
+
+void Sessions::each(const Visit& visit) {
+  for (auto& [client, session] : by_client_)
+    visit(*session);
+}
+
+void Sessions::each_of_certificate(const policy::Fingerprint& fingerprint, const Visit& visit) {
+  visit_each(by_certificate_, fingerprint, visit);
+}
+
+void Sessions::each_of_device(std::string_view device, const Visit& visit) {
+  visit_each(by_device_, device, visit);
+}
+
+policy::Time Sessions::first_deadline() const {
+  return by_deadline_.empty() ? policy::kNever : by_deadline_.begin()->first;
+}
+
+std::vector<const mosquitto*> Sessions::due(policy::Time now) const {
+  std::vector<const mosquitto*> clients;
+  for (const auto& [deadline, session] : by_deadline_) {
+    if (deadline > now) break;
+    clients.push_back(session->client);
+  }
+  return clients;
+}
+
+}  // namespace leafgate::plugin

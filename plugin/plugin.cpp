@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugin/plugin.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "plugin/broker.h"
+
+namespace leafgate::plugin {
+namespace {
+
+using std::chrono::milliseconds;
+
+// What waits at most this long: other threads' log lines, notices that were only counted, sessions
+// that could not be ended at once. TICK comes thousands of times a second under load and does none
+// of it.
+constexpr milliseconds kHousekeeping{50};
+constexpr milliseconds kStatus{5000};
+
+policy::Time wall_clock() {
+  return std::chrono::time_point_cast<milliseconds>(std::chrono::system_clock::now());
+}
+
+milliseconds uptime() {
+  return std::chrono::duration_cast<milliseconds>(
+      std::chrono::steady_clock::now().time_since_epoch());
+}
+
+// The fields of the `broker:<name>` hash; docs/operate.md lists them.
+void add_counters(registry::Fields& fields, const Counters& counters) {
+  std::uint64_t refused = 0;
+  for (int i = 0; i < policy::kReasonCount; ++i) {
+    const std::uint64_t count = counters.refused[static_cast<std::size_t>(i)];
+    if (count == 0) continue;
+    refused += count;
+    fields.emplace_back("refused_" + std::string(policy::to_string(static_cast<policy::Reason>(i))),
+                        std::to_string(count));
+  }
+  fields.emplace_back("refused", std::to_string(refused));
+  fields.emplace_back("admitted", std::to_string(counters.admitted));
+  fields.emplace_back("ended", std::to_string(counters.ended));
+  fields.emplace_back("would_refuse", std::to_string(counters.would_refuse));
+  fields.emplace_back("clones", std::to_string(counters.clones));
+}
+
+void add_registry(registry::Fields& fields, const registry::SyncStatus& status) {
+  fields.emplace_back("instance", status.instance);
+  fields.emplace_back("sync", registry::to_string(status.state));
+  fields.emplace_back("age_ms", status.age ? std::to_string(status.age->count()) : "");
+  fields.emplace_back("reconnects", std::to_string(status.connects > 0 ? status.connects - 1 : 0));
+  fields.emplace_back("full_syncs", std::to_string(status.full_syncs));
+  fields.emplace_back("repairs", std::to_string(status.repairs));
+  fields.emplace_back("malformed", std::to_string(status.malformed));
+}
+
+void add_states(registry::Fields& fields, const registry::Replica& replica) {
+  const auto counts = replica.counts();
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    const auto state = static_cast<policy::CertState>(i);
+    fields.emplace_back("certificates_" + std::string(policy::to_string(state)),
+                        std::to_string(counts[i]));
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Plugin>> Plugin::start(const std::string& config_path) {
+  Result<config::Config> config = config::load(config_path);
+  if (!config) return config.error();
+  std::unique_ptr<Plugin> plugin(new Plugin(config_path, config.value()));
+  const Result<void> begun = plugin->begin();
+  if (!begun) return begun.error();
+  return plugin;
+}
+
+Plugin::Plugin(std::string config_path, const config::Config& config)
+    : thread_(pthread_self()),
+      config_path_(std::move(config_path)),
+      broker_(config.broker),
+      registry_(config.registry),
+      started_at_(wall_clock()),
+      notices_(outbox_, uptime),
+      gate_(config, replica_,
+            Clocks{.now = wall_clock,
+                   .uptime = uptime,
+                   .age = [this] { return sync_ ? sync_->age() : std::nullopt; }},
+            sessions_, notices_),
+      rejudge_(gate_, sessions_, notices_) {}
+
+Plugin::~Plugin() {
+  sync_.reset();
+  drain_log();
+}
+
+Result<void> Plugin::begin() {
+  Result<std::unique_ptr<Wake>> wake = Wake::install();
+  if (!wake) return wake.error();
+  wake_ = std::move(wake.value());
+
+  registry::SyncOptions options;
+  options.endpoint = registry_.endpoint;
+  options.prefix = registry_.prefix;
+  options.broker = broker_;
+  options.version = LEAFGATE_VERSION;
+  options.device_id_rule = config::device_id_rule(gate_.config().rules);
+  sync_ = std::make_unique<registry::Sync>(std::move(options), replica_, changes_, outbox_, log_,
+                                           [wake = wake_.get()] { wake->ring(); });
+  const Result<void> started = sync_->start();
+  if (!started) return started;
+
+  say_hello();
+  wait_for_sync();
+  drain_log();
+  was_stale_ = gate_.is_stale();
+  return {};
+}
+
+void Plugin::say_hello() const {
+  broker::log(log::Line(log::Level::kNotice, "started")
+                  .add("version", LEAFGATE_VERSION)
+                  .add("broker", broker_)
+                  .add("registry", registry_.endpoint.text())
+                  .add("config", config_path_));
+  say_mode();
+}
+
+void Plugin::say_mode() const {
+  if (gate_.config().rules.spec().mode != policy::Mode::kReport) return;
+  broker::log(log::Level::kWarning,
+              "admission.mode is report: nobody is refused, refusals are only logged as "
+              "would_refuse");
+}
+
+void Plugin::wait_for_sync() const {
+  if (registry_.wait_at_start == milliseconds(0)) return;
+  broker::log(log::Line(log::Level::kInfo, "waiting_for_registry")
+                  .add("at_most_ms", static_cast<std::int64_t>(registry_.wait_at_start.count())));
+  if (sync_->wait_until_synced(registry_.wait_at_start)) {
+    broker::log(log::Line(log::Level::kNotice, "registry_synced")
+                    .add("certificates", static_cast<std::int64_t>(replica_.size())));
+  } else {
+    broker::log(log::Line(log::Level::kWarning, "registry_away")
+                    .add("error", sync_->status().last_error)
+                    .add("until_it_is_there", "connections are refused as registry_stale"));
+  }
+}
+
+void Plugin::reload() {
+  gate_.reload_begins();
+  Result<config::Config> config = config::load(config_path_);
+  if (!config) {
+    broker::log(log::Line(log::Level::kError, "reload_failed")
+                    .add("error", config.error().message)
+                    .add("so", "the rules of before stay"));
+    return;
+  }
+  if (config.value().broker != broker_) {
+    broker::log(log::Line(log::Level::kWarning, "needs_restart").add("key", "broker"));
+  }
+  if (!(config.value().registry == registry_)) {
+    broker::log(log::Line(log::Level::kWarning, "needs_restart").add("key", "registry"));
+  }
+  gate_.configure(std::move(config.value()));
+  rejudge_.everything();
+  broker::log(log::Line(log::Level::kNotice, "reloaded").add("config", config_path_));
+  say_mode();
+}
+
+void Plugin::tick() {
+  gate_.tick();
+  if (changes_.waiting()) rejudge_.changed(changes_.take());
+  const policy::Time now = wall_clock();
+  rejudge_.run(now);
+
+  const milliseconds since_start = uptime();
+  if (since_start >= next_housekeeping_) keep_house(since_start);
+  // The timer gets the loop round again at once while there is work, and wakes it at the next
+  // deadline.
+  wake_->at(rejudge_.busy() ? now : sessions_.first_deadline());
+}
+
+void Plugin::keep_house(milliseconds now) {
+  next_housekeeping_ = now + kHousekeeping;
+  drain_log();
+  rejudge_.retry();
+  notices_.flush();
+  watch_freshness();
+  if (now < next_status_) return;
+  next_status_ = now + kStatus;
+  report_status();
+}
+
+void Plugin::drain_log() {
+  log_.drain([](log::Level level, const std::string& text) { broker::log(level, text); });
+}
+
+void Plugin::report_status() {
+  const bool reports = gate_.config().rules.spec().mode == policy::Mode::kReport;
+  const auto started = std::chrono::floor<std::chrono::seconds>(started_at_).time_since_epoch();
+  registry::Fields fields{{"version", LEAFGATE_VERSION},
+                          {"mode", reports ? "report" : "enforce"},
+                          {"started_at", std::to_string(started.count())},
+                          {"stale", was_stale_ ? "1" : "0"},
+                          {"sessions", std::to_string(sessions_.size())},
+                          {"events_dropped", std::to_string(outbox_.dropped())}};
+  add_registry(fields, sync_->status());
+  add_counters(fields, notices_.counters());
+  add_states(fields, replica_);
+  outbox_.status(std::move(fields));
+}
+
+void Plugin::watch_freshness() {
+  const bool is_stale = gate_.is_stale();
+  if (is_stale == was_stale_) return;
+  was_stale_ = is_stale;
+  if (is_stale) {
+    broker::log(log::Line(log::Level::kWarning, "registry_stale")
+                    .add("so", "new connections are refused; live sessions stay"));
+  } else {
+    broker::log(log::Line(log::Level::kNotice, "registry_fresh"));
+  }
+}
+
+}  // namespace leafgate::plugin

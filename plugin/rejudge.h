@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one mechanism that ends sessions. Whatever happened (a record or a block changed, a deadline
+// passed, the rules were reloaded), the sessions concerned are judged again; those refused are
+// condemned at once, so that they can do nothing any more, and ended a few at a time, so that
+// nobody else waits.
+//
+// The broker's thread, from TICK only.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <vector>
+
+#include "plugin/gate.h"
+#include "plugin/notices.h"
+#include "plugin/sessions.h"
+#include "registry/changes.h"
+
+namespace leafgate::plugin {
+
+// Per TICK. Judging costs about a microsecond, ending about 35: either bound keeps a turn of the
+// broker's loop under ten milliseconds.
+inline constexpr std::size_t kJudgedMax = 5000;
+inline constexpr std::size_t kEndedMax = 200;
+
+class Rejudge {
+ public:
+  Rejudge(Gate& gate, Sessions& sessions, Notices& notices)
+      : gate_(gate), sessions_(sessions), notices_(notices) {}
+
+  // Every session, over the next calls of run().
+  void everything();
+  // The sessions that `batch` concerns.
+  void changed(const registry::ChangeBatch& batch);
+
+  // One turn's share of the work. Re-enters our callbacks.
+  void run(policy::Time now);
+
+  // True while run() has something left to do.
+  bool busy() const { return !to_judge_.empty() || !to_end_.empty() || sessions_.any_condemned(); }
+
+  // Those that could not be ended yet, because their client id does not lead to them now, are tried
+  // again. Call every now and then.
+  void retry();
+
+ private:
+  void judge_again(const mosquitto* client);
+  void judge_some(policy::Time now);
+  void end_some();
+  bool leads_to(const Session& session) const;
+  void end(Session& session);
+
+  Gate& gate_;
+  Sessions& sessions_;
+  Notices& notices_;
+  // Pointers are looked up again when their turn comes: the session may be gone by then.
+  std::vector<const mosquitto*> to_judge_;
+  std::deque<const mosquitto*> to_end_;
+  std::vector<const mosquitto*> later_;
+};
+
+}  // namespace leafgate::plugin

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugin/rejudge.h"
+
+#include "tests/catch.h"
+#include "tests/plugin/world.h"
+
+using leafgate::plugin::kEndedMax;
+using leafgate::plugin::kJudgedMax;
+using leafgate::policy::Access;
+using leafgate::policy::Block;
+using leafgate::policy::CertRecord;
+using leafgate::policy::CertState;
+using leafgate::registry::ChangeBatch;
+using leafgate::registry::kUnstamped;
+using leafgate::test::certificate_of;
+using leafgate::test::fake_broker;
+using leafgate::test::World;
+using namespace std::chrono_literals;
+
+namespace {
+
+mosquitto& connected(World& world, const std::string& device, const std::string& client_id) {
+  mosquitto& client = world.client(device, client_id);
+  REQUIRE(world.connect(client) == MOSQ_ERR_SUCCESS);
+  return client;
+}
+
+}  // namespace
+
+TEST_CASE("a session ends when its record stops admitting it, and only that one",
+          "[plugin][rejudge]") {
+  World world;
+  world.record("dev1", CertState::kActive);
+  world.record("dev2", CertState::kActive);
+  mosquitto& dev1 = connected(world, "dev1", "dev1");
+  mosquitto& dev2 = connected(world, "dev2", "dev2");
+
+  world.record("dev1", CertState::kInactive);
+  world.tick();
+
+  CHECK_FALSE(world.is_up(dev1));
+  CHECK(world.is_up(dev2));
+  CHECK(world.notices.counters().ended == 1);
+  CHECK(world.events("ended").size() == 1);
+  CHECK(fake_broker().logged("ended reason=inactive device=dev1 client_id=dev1"));
+}
+
+TEST_CASE("a change that still admits ends nothing", "[plugin][rejudge]") {
+  World world;
+  world.record("dev1", CertState::kActive);
+  mosquitto& dev1 = connected(world, "dev1", "dev1");
+
+  world.record("dev1", CertState::kActive);
+  world.tick();
+
+  CHECK(world.is_up(dev1));
+  CHECK(fake_broker().kicks.empty());
+}
+
+TEST_CASE("a blocked device's and a blocked issuer's sessions end", "[plugin][rejudge]") {
+  World world("  client_id: device_or_suffix\n  certificate_in_use: allow");
+  world.record("dev1", CertState::kActive);
+  connected(world, "dev1", "dev1/a");
+  connected(world, "dev1", "dev1/b");
+  ChangeBatch batch;
+
+  SECTION("by device") {
+    world.replica.put_device_block("dev1", Block{}, kUnstamped);
+    batch.devices.push_back("dev1");
+  }
+  SECTION("by issuer key id") {
+    const std::string id = certificate_of("dev1").facts.issuer_key_id;
+    world.replica.put_issuer_block(id, Block{}, kUnstamped);
+    batch.issuers.push_back(id);
+  }
+  SECTION("by issuer name") {
+    const std::string id = certificate_of("dev1").facts.issuer_name_id;
+    world.replica.put_issuer_block(id, Block{}, kUnstamped);
+    batch.issuers.push_back(id);
+  }
+  SECTION("by a change of everything") {
+    world.replica.put_device_block("dev1", Block{}, kUnstamped);
+    batch.all = true;
+  }
+  world.rejudge.changed(batch);
+  world.tick();
+
+  CHECK(world.sessions.size() == 0);
+}
+
+TEST_CASE("the will is published unless the session was revoked or blocked", "[plugin][rejudge]") {
+  const auto [state, with_will] = GENERATE(table<CertState, bool>({{CertState::kInactive, true},
+                                                                   {CertState::kRetired, true},
+                                                                   {CertState::kPending, true},
+                                                                   {CertState::kRevoked, false}}));
+  World world;
+  world.record("dev1", CertState::kActive);
+  connected(world, "dev1", "dev1");
+
+  world.record("dev1", state);
+  world.tick();
+
+  REQUIRE(fake_broker().kicks.size() == 1);
+  CHECK(fake_broker().kicks[0].with_will == with_will);
+}
+
+TEST_CASE("a blocked device's will is not published, nor are its subscriptions kept",
+          "[plugin][rejudge]") {
+  World world;
+  world.record("dev1", CertState::kActive);
+  mosquitto& dev1 = connected(world, "dev1", "dev1");
+  int kept = -1;
+  fake_broker().on_kick = [&](mosquitto& who, bool) {
+    kept = world.acl(who, Access::kSubscribe, "its/subscription");
+    world.disconnect(who);
+  };
+
+  world.replica.put_device_block("dev1", Block{}, kUnstamped);
+  world.rejudge.everything();
+  world.tick();
+
+  CHECK_FALSE(world.is_up(dev1));
+  CHECK_FALSE(fake_broker().kicks.at(0).with_will);
+  CHECK(kept == MOSQ_ERR_ACL_DENIED);
+}
+
+TEST_CASE("a deactivated device's durable subscriptions and will outlast its session",
+          "[plugin][rejudge]") {
+  World world;
+  world.record("dev1", CertState::kActive);
+  mosquitto& dev1 = connected(world, "dev1", "dev1");
+  int kept = -1;
+  int will = -1;
+  fake_broker().on_kick = [&](mosquitto& who, bool) {
+    kept = world.acl(who, Access::kSubscribe, "its/subscription");
+    world.disconnect(who);
+    will = world.acl(who, Access::kPublish, "its/will");
+  };
+
+  world.record("dev1", CertState::kInactive);
+  world.tick();
+
+  CHECK_FALSE(world.is_up(dev1));
+  CHECK(kept == MOSQ_ERR_SUCCESS);
+  CHECK(will == MOSQ_ERR_SUCCESS);
+}
+
+TEST_CASE("sessions end at notAfter, at retire_at and when the key's TTL runs out",
+          "[plugin][rejudge]") {
+  World world;
+  const auto& facts = certificate_of("dev1").facts;
+  CertRecord record;
+  record.state = CertState::kActive;
+  auto end = facts.not_after + 1s;
+  SECTION("notAfter") {}
+  SECTION("retire_at") {
+    end = world.now + 10s;
+    record.state = CertState::kRetiring;
+    record.retire_at = end;
+  }
+  SECTION("time to live") {
+    end = world.now + 1500ms;
+    record.gone_at = end;
+  }
+  world.replica.put(facts.fingerprint, record, kUnstamped);
+  mosquitto& dev1 = connected(world, "dev1", "dev1");
+  CHECK(world.sessions.first_deadline() == end);
+
+  world.now = end - 1ms;
+  world.tick();
+  CHECK(world.is_up(dev1));
+  world.now = end;
+  world.tick();
+  CHECK_FALSE(world.is_up(dev1));
+}
+
+TEST_CASE("an extended record moves the deadline of a live session", "[plugin][rejudge]") {
+  World world;
+  CertRecord record;
+  record.state = CertState::kActive;
+  record.gone_at = world.now + 10s;
+  world.replica.put(certificate_of("dev1").fingerprint, record, kUnstamped);
+  mosquitto& dev1 = connected(world, "dev1", "dev1");
+
+  record.gone_at = world.now + 60s;
+  world.replica.put(certificate_of("dev1").fingerprint, record, kUnstamped);
+  world.changed("dev1");
+  world.tick();
+  world.now += 30s;
+  world.tick();
+
+  CHECK(world.is_up(dev1));
+  CHECK(world.sessions.first_deadline() == record.gone_at);
+}
+
+TEST_CASE("every refused session is barred at once and a bounded number ends each tick",
+          "[plugin][rejudge]") {
+  World world("  client_id: device_or_suffix\n  certificate_in_use: allow");
+  world.record("dev1", CertState::kActive);
+  const std::size_t count = kEndedMax + 50;
+  std::vector<mosquitto*> clients;
+  for (std::size_t i = 0; i < count; ++i) {
+    clients.push_back(&connected(world, "dev1", "dev1/" + std::to_string(i)));
+  }
+
+  world.record("dev1", CertState::kInactive);
+  world.tick();
+
+  CHECK(fake_broker().kicks.size() == kEndedMax);
+  CHECK(world.rejudge.busy());
+  std::size_t may = 0;
+  for (mosquitto* client : clients) {
+    if (world.is_up(*client) && world.may_publish(*client, "x")) ++may;
+  }
+  CHECK(may == 0);
+
+  world.tick();
+  CHECK(world.sessions.size() == 0);
+  CHECK_FALSE(world.rejudge.busy());
+}
+
+TEST_CASE("changes that come faster than they are judged cost a bounded amount of memory",
+          "[plugin][rejudge]") {
+  World world;
+  world.record("dev1", CertState::kActive);
+  mosquitto& dev1 = connected(world, "dev1", "dev1");
+
+  for (std::size_t i = 0; i < 10 * kJudgedMax; ++i)
+    world.changed("dev1");
+  world.record("dev1", CertState::kInactive);
+  world.tick();
+  world.tick();
+  world.tick();
+
+  CHECK_FALSE(world.rejudge.busy());
+  CHECK_FALSE(world.is_up(dev1));
+}
+
+TEST_CASE("gotcha 13: a client id that leads to another session is never ended",
+          "[plugin][rejudge][gotcha]") {
+  World world("  then: defer");
+  world.record("dev1", CertState::kActive);
+  mosquitto& live = world.client("dev1");
+  world.connect(live);
+  world.tick();
+  mosquitto& asking = world.client("dev1");
+  // MQTT 5 authentication: still between its packets, so the id leads to the live session.
+  REQUIRE(world.gate.authenticate(&asking).decision.allow);
+
+  world.sessions.condemn(*world.sessions.find(&asking), leafgate::policy::Reason::kInactive);
+  world.tick();
+  CHECK(fake_broker().kicks.empty());
+  CHECK(world.is_up(live));
+
+  // Once it has the client id, it is ended.
+  world.disconnect(live);
+  fake_broker().by_id["dev1"] = &asking;
+  world.sessions.confirm(*world.sessions.find(&asking));
+  world.rejudge.retry();
+  world.tick();
+  CHECK(fake_broker().kicks.size() == 1);
+  CHECK_FALSE(world.is_up(asking));
+}
+
+TEST_CASE("gotcha 14: an offline session's client id is never ended", "[plugin][rejudge][gotcha]") {
+  World world;
+  world.record("dev1", CertState::kActive);
+  mosquitto& dev1 = connected(world, "dev1", "dev1");
+  world.gate.left(&dev1);  // the broker keeps the session under its id
+  fake_broker().by_id["dev1"] = &dev1;
+
+  world.record("dev1", CertState::kRevoked);
+  world.tick();
+
+  CHECK(fake_broker().kicks.empty());
+}
+
+TEST_CASE("gotcha 17: a session that closes later is barred meanwhile and ended once",
+          "[plugin][rejudge][gotcha]") {
+  World world;
+  world.record("dev1", CertState::kActive);
+  mosquitto& dev1 = connected(world, "dev1", "dev1");
+  fake_broker().on_kick = [](mosquitto&, bool) {};  // libwebsockets: some turns later
+
+  world.record("dev1", CertState::kInactive);
+  world.tick();
+  world.rejudge.retry();
+  world.tick();
+
+  CHECK(world.is_up(dev1));
+  CHECK_FALSE(world.may_publish(dev1, "x"));
+  CHECK(world.acl(dev1, Access::kSubscribe, "x") == MOSQ_ERR_ACL_DENIED);
+  CHECK(fake_broker().kicks.size() == 1);
+  CHECK(world.notices.counters().ended == 1);
+}
+
+TEST_CASE("a session condemned and reactivated before its end is ended all the same",
+          "[plugin][rejudge]") {
+  World world;
+  world.record("dev1", CertState::kActive);
+  mosquitto& dev1 = connected(world, "dev1", "dev1");
+  world.sessions.condemn(*world.sessions.find(&dev1), leafgate::policy::Reason::kInactive);
+
+  world.record("dev1", CertState::kActive);
+  world.tick();
+
+  CHECK_FALSE(world.is_up(dev1));
+  CHECK(world.connect(world.client("dev1")) == MOSQ_ERR_SUCCESS);
+}

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+// `leafgate status`: is the fleet's gate in order?
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "admin/access.h"
+#include "admin/inspect.h"
+#include "admin/output.h"
+#include "admin/record.h"
+#include "admin/stream.h"
+#include "admin/text.h"
+#include "base/log.h"
+
+namespace leafgate::admin {
+namespace {
+
+// Above this, states are not counted unless --count asks: it would read every record.
+constexpr std::size_t kCountedMax = 100'000;
+
+constexpr std::array kStates = {policy::CertState::kPending,  policy::CertState::kActive,
+                                policy::CertState::kInactive, policy::CertState::kRetiring,
+                                policy::CertState::kRetired,  policy::CertState::kRevoked,
+                                policy::CertState::kMalformed};
+
+struct Broker {
+  std::string name;
+  registry::Fields fields;
+
+  std::string_view field(std::string_view wanted) const {
+    for (const auto& [key, value] : fields) {
+      if (key == wanted) return value;
+    }
+    return {};
+  }
+};
+
+struct Overview {
+  registry::Fields meta;
+  std::optional<std::array<std::size_t, kStates.size()>>
+      counts;  // nullopt: too many to count unasked
+  std::size_t certificates = 0;
+  std::size_t device_blocks = 0;
+  std::size_t issuer_blocks = 0;
+  std::size_t log_entries = 0;
+  std::optional<StreamEntry> last_change;
+  std::vector<Broker> brokers;
+  std::vector<std::string> warnings;
+};
+
+registry::Fields fields_of(const registry::Reply& reply) {
+  registry::Fields fields;
+  for (std::size_t i = 0; i + 1 < reply.size(); i += 2) {
+    fields.emplace_back(reply.text_at(i).value_or(""), reply.text_at(i + 1).value_or(""));
+  }
+  return fields;
+}
+
+Result<void> count_certificates(Access& access, bool all, Overview& overview) {
+  std::array<std::size_t, kStates.size()> counts{};
+  bool too_many = false;
+  Result<void> failure;
+  const Result<void> scanned =
+      for_each_certificate(access, [&](std::span<const policy::Fingerprint> batch) {
+        const Result<std::vector<std::optional<Record>>> records = read_records(access, batch);
+        if (!records) {
+          failure = records.error();
+          return false;
+        }
+        for (const std::optional<Record>& record : records.value()) {
+          if (!record) continue;
+          ++counts[static_cast<std::size_t>(record->parsed.state)];
+          ++overview.certificates;
+        }
+        too_many = !all && overview.certificates > kCountedMax;
+        return !too_many;
+      });
+  if (!failure) return failure;
+  if (!scanned) return scanned;
+  if (!too_many) {
+    overview.counts = counts;
+    return {};
+  }
+  const Result<registry::Reply> indexed = access.ask({"ZCARD", access.schema().index_expiry()});
+  if (!indexed) return indexed.error();
+  overview.certificates = static_cast<std::size_t>(indexed.value().integer().value_or(0));
+  return {};
+}
+
+Result<void> count_blocks(Access& access, Overview& overview) {
+  std::set<std::string> seen;
+  return access.scan(access.schema().block_prefix() + "*",
+                     [&](const std::vector<std::string>& keys) {
+                       for (const std::string& key : keys) {
+                         if (!seen.insert(key).second) continue;
+                         const registry::KeyName name = registry::parse_key(access.schema(), key);
+                         if (name.kind == registry::KeyName::Kind::kDeviceBlock)
+                           ++overview.device_blocks;
+                         if (name.kind == registry::KeyName::Kind::kIssuerBlock)
+                           ++overview.issuer_blocks;
+                       }
+                       return true;
+                     });
+}
+
+Result<void> read_brokers(Access& access, Overview& overview) {
+  const std::string prefix = access.schema().broker("");
+  std::set<std::string> names;
+  const Result<void> scanned = access.scan(prefix + "*", [&](const std::vector<std::string>& keys) {
+    for (const std::string& key : keys) {
+      const std::string name = key.substr(prefix.size());
+      if (registry::is_broker_name(name)) names.insert(name);
+    }
+    return true;
+  });
+  if (!scanned) return scanned;
+  for (const std::string& name : names) {
+    const Result<registry::Reply> reply = access.ask({"HGETALL", access.schema().broker(name)});
+    if (!reply) return reply.error();
+    overview.brokers.push_back({name, fields_of(reply.value())});
+  }
+  return {};
+}
+
+Result<void> read_log(Access& access, Overview& overview) {
+  const Result<registry::Reply> length = access.ask({"XLEN", access.schema().log()});
+  if (!length) return length.error();
+  overview.log_entries = static_cast<std::size_t>(length.value().integer().value_or(0));
+  return for_each_newest(access, access.schema().log(), 1, [&](const StreamEntry& entry) {
+    overview.last_change = entry;
+    return false;
+  });
+}
+
+std::string_view value_of(const registry::Fields& fields, std::string_view name) {
+  for (const auto& [key, value] : fields) {
+    if (key == name) return value;
+  }
+  return {};
+}
+
+void add_warnings(Overview& overview) {
+  if (value_of(overview.meta, "id").empty()) {
+    overview.warnings.emplace_back(
+        "the registry has no id: run `leafgate registry init` once, so that lost data is noticed");
+  }
+  if (overview.brokers.empty())
+    overview.warnings.emplace_back("no broker reports to this registry");
+  for (const Broker& broker : overview.brokers) {
+    if (broker.field("mode") == "report") {
+      overview.warnings.push_back("broker " + broker.name +
+                                  " is in mode report: it admits what it would refuse (" +
+                                  std::string(broker.field("would_refuse")) + " so far)");
+    }
+    if (broker.field("sync") != "live") {
+      overview.warnings.push_back("broker " + broker.name +
+                                  " is not in sync: " + std::string(broker.field("sync")));
+    }
+  }
+}
+
+Result<Overview> look(Access& access, bool count_all) {
+  Overview overview;
+  const Result<registry::Reply> meta = access.ask({"HGETALL", access.schema().meta()});
+  if (!meta) return meta.error();
+  overview.meta = fields_of(meta.value());
+  for (const auto& step : {read_brokers, count_blocks, read_log}) {
+    if (const Result<void> done = step(access, overview); !done) return done.error();
+  }
+  if (const Result<void> counted = count_certificates(access, count_all, overview); !counted)
+    return counted.error();
+  add_warnings(overview);
+  return overview;
+}
+
+// Numbers as numbers: a broker's own fields are its text.
+Json json_value(const std::string& text) {
+  std::int64_t number = 0;
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const bool whole = !text.empty() && failure == std::errc() && end == text.data() + text.size();
+  return whole ? Json(number) : Json(text);
+}
+
+Json json_fields(const registry::Fields& fields) {
+  Json out = Json::object();
+  for (const auto& [name, value] : fields)
+    out[name] = json_value(value);
+  return out;
+}
+
+void print_json(const Access& access, const Overview& overview) {
+  Json states;
+  if (overview.counts) {
+    for (const policy::CertState state : kStates) {
+      states[std::string(policy::to_string(state))] =
+          (*overview.counts)[static_cast<std::size_t>(state)];
+    }
+  }
+  Json brokers = Json::array();
+  for (const Broker& broker : overview.brokers) {
+    brokers.push_back({{"name", broker.name}, {"status", json_fields(broker.fields)}});
+  }
+  print(Json{{"registry",
+              {{"url", access.settings().endpoint.text()},
+               {"prefix", access.settings().schema.prefix()},
+               {"meta", json_fields(overview.meta)}}},
+             {"certificates", {{"total", overview.certificates}, {"by_state", std::move(states)}}},
+             {"blocks", {{"devices", overview.device_blocks}, {"issuers", overview.issuer_blocks}}},
+             {"log",
+              {{"entries", overview.log_entries},
+               {"last", overview.last_change ? to_json("log", *overview.last_change) : Json()}}},
+             {"brokers", std::move(brokers)},
+             {"warnings", overview.warnings}});
+}
+
+std::string or_dash(std::string_view text) {
+  return text.empty() ? "-" : log::escape(text);
+}
+
+void print_brokers(const std::vector<Broker>& brokers) {
+  Table table(
+      {"BROKER", "MODE", "SYNC", "AGE MS", "SESSIONS", "ADMITTED", "REFUSED", "ENDED", "VERSION"});
+  for (const Broker& broker : brokers) {
+    std::vector<std::string> cells = {broker.name};
+    for (const std::string_view name :
+         {"mode", "sync", "age_ms", "sessions", "admitted", "refused", "ended", "version"}) {
+      cells.push_back(or_dash(broker.field(name)));
+    }
+    table.add(std::move(cells));
+  }
+  if (!table.empty()) table.print();
+}
+
+void print_words(const Access& access, const Overview& overview) {
+  std::cout << "registry      " << access.settings().endpoint.text() << ", prefix `"
+            << access.settings().schema.prefix() << "`, id "
+            << or_dash(value_of(overview.meta, "id")) << ", device-id rule "
+            << or_dash(value_of(overview.meta, "device_id")) << '\n';
+  std::cout << "certificates  " << overview.certificates;
+  if (overview.counts) {
+    for (const policy::CertState state : kStates) {
+      const std::size_t count = (*overview.counts)[static_cast<std::size_t>(state)];
+      if (count > 0) std::cout << ", " << count << ' ' << policy::to_string(state);
+    }
+  } else {
+    std::cout << " in the index (states are counted with --count)";
+  }
+  std::cout << "\nblocks        " << overview.device_blocks << " devices, "
+            << overview.issuer_blocks << " issuers\nlog           " << overview.log_entries
+            << " entries";
+  if (overview.last_change) {
+    std::cout << ", last " << format_time(overview.last_change->time()) << "  "
+              << to_words(*overview.last_change);
+  }
+  std::cout << '\n';
+  print_brokers(overview.brokers);
+  for (const std::string& warning : overview.warnings)
+    std::cout << "warning: " << printable(warning) << '\n';
+}
+
+}  // namespace
+
+Exit status(const CommonOptions& common, const StatusOptions& options) {
+  Result<Access> access = Access::open(common);
+  if (!access) return fail(access.error(), common.json);
+  const Result<Overview> overview = look(access.value(), options.count);
+  if (!overview) return fail(overview.error(), common.json);
+  if (common.json) {
+    print_json(access.value(), overview.value());
+  } else {
+    print_words(access.value(), overview.value());
+  }
+  return Exit::kOk;
+}
+
+}  // namespace leafgate::admin

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <chrono>
+
+#include "tests/admin/cli.h"
+#include "tests/catch.h"
+
+using namespace leafgate::test;
+
+TEST_CASE("a wrong command line ends in 2", "[cli][usage]") {
+  const Cli cli;
+  const std::vector<std::vector<std::string>> wrong = {
+      {},
+      {"cert"},
+      {"cert", "paint"},
+      {"cert", "activate"},
+      {"cert", "activate", "--colour", "red"},
+      {"cert", "revoke", "dev1"},
+      {"cert", "list", "--limit", "many"},
+      {"cert", "import", "x.pem", "--state", "revoked"},
+      {"status", "--url", "http://127.0.0.1"},
+      {"status", "--url", "redis://user:secret@127.0.0.1"},
+      {"status", "--prefix", "no colon"},
+      {"status", "--timeout", "soon"},
+      {"status", "--note", std::string(65, 'n')},
+      {"explain"},
+      {"watch", "--only", "nothing"}};
+  for (const auto& arguments : wrong) {
+    const Ran ran = cli.run(arguments);
+    INFO((arguments.empty() ? "no arguments" : arguments.back()) << ": " << ran.out << ran.err);
+    CHECK(ran.status == 2);
+    CHECK_FALSE(ran.err.empty());
+    CHECK_THAT(ran.err, !ContainsSubstring("secret@"));
+  }
+}
+
+TEST_CASE("a Redis that is not there ends in 4, with JSON as well", "[cli][usage]") {
+  const Cli cli;
+  const std::string nobody = "redis://127.0.0.1:" + std::to_string(free_port());
+  const Ran ran = cli.run({"status", "--json", "--url", nobody});
+
+  CHECK(ran.status == 4);
+  CHECK_THAT(ran.err, ContainsSubstring("127.0.0.1"));
+  CHECK(Json::parse(ran.out)["error"]["kind"] == "unreachable");
+}
+
+TEST_CASE("a Redis that does not answer is given up after --timeout", "[cli][usage]") {
+  Cli cli;
+  cli.redis.freeze();
+  const Ran ran = cli.run({"cert", "list", "--timeout", "200ms"});
+  cli.redis.thaw();
+
+  CHECK(ran.status == 4);
+}
+
+TEST_CASE("a Redis that wants a log-in refuses without one and serves with one", "[cli][usage]") {
+  const TempDir dir;
+  write_file(dir / "password", "s3cret\n");
+  RedisServer redis(RedisOptions{"redis-server", false, {"--requirepass", "s3cret"}});
+  const auto status = [&](std::vector<std::string> more) {
+    std::vector<std::string> argv = {LEAFGATE_CLI, "status", "--url", redis.url()};
+    argv.insert(argv.end(), more.begin(), more.end());
+    return run(argv);
+  };
+
+  const Ran without = status({});
+  CHECK(without.status == 1);
+  CHECK_THAT(without.err, ContainsSubstring("NOAUTH"));
+  CHECK(status({"--password-file", dir / "password"}).status == 0);
+}
+
+TEST_CASE("--config brings server, prefix and rules; the command line wins", "[cli][usage]") {
+  const Cli cli;
+  const TempDir dir;
+  write_file(dir / "leafgate.yaml", "registry: {url: " + cli.redis.url() +
+                                        ", prefix: \"other:\"}\n"
+                                        "admission: {device_id: {from: san_dns}}\ntopics: any\n");
+  const std::string config = dir / "leafgate.yaml";
+  const auto init = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> argv = {LEAFGATE_CLI, "registry", "init", "--config", config};
+    argv.insert(argv.end(), more.begin(), more.end());
+    return run(argv).status;
+  };
+
+  CHECK(init({}) == 0);
+  CHECK(cli.redis.cli({"HGET", "other:meta", "device_id"}) == "san_dns");
+  CHECK(init({"--prefix", "third:", "--device-id", "cn"}) == 0);
+  CHECK(cli.redis.cli({"HGET", "third:meta", "device_id"}) == "cn");
+
+  cli.run({"registry", "init", "--prefix", "other:", "--device-id", "cn", "--change-rule"});
+  const Ran warned = run({LEAFGATE_CLI, "cert", "show", std::string(64, 'a'), "--config", config});
+  CHECK_THAT(warned.err, ContainsSubstring("device-id rule is `cn`, --config says `san_dns`"));
+}
+
+TEST_CASE("help and version are for everybody, and every verb shows examples", "[cli][usage]") {
+  const Cli cli;
+  CHECK(cli.run({"--version"}).out.substr(0, 9) == "leafgate ");
+  const Ran help = cli.run({"--help"});
+  CHECK(help.status == 0);
+  CHECK_THAT(help.out, ContainsSubstring("Exit codes"));
+  for (const std::vector<std::string>& verb :
+       std::vector<std::vector<std::string>>{{"cert", "import"},
+                                             {"cert", "list"},
+                                             {"cert", "show"},
+                                             {"cert", "activate"},
+                                             {"cert", "deactivate"},
+                                             {"cert", "retire"},
+                                             {"cert", "revoke"},
+                                             {"cert", "delete"},
+                                             {"device", "show"},
+                                             {"device", "block"},
+                                             {"device", "unblock"},
+                                             {"issuer", "block"},
+                                             {"issuer", "unblock"},
+                                             {"registry", "init"},
+                                             {"ca", "init"},
+                                             {"ca", "issue"},
+                                             {"explain"},
+                                             {"status"},
+                                             {"watch"},
+                                             {"check-config"}}) {
+    std::vector<std::string> arguments = verb;
+    arguments.emplace_back("--help");
+    const Ran ran = cli.run(arguments);
+    INFO(ran.out);
+    CHECK(ran.status == 0);
+    CHECK_THAT(ran.out, ContainsSubstring("Examples:\n  leafgate " + verb[0]));
+  }
+}
+
+TEST_CASE("check-config tells file, line and what to do, and fails on errors", "[cli][usage]") {
+  const Cli cli;
+  const TempDir dir;
+  write_file(dir / "leafgate.yaml", "topics: any\ncolour: red\n");
+  const Ran yaml = cli.run({"check-config", dir / "leafgate.yaml"});
+  CHECK(yaml.status == 1);
+  CHECK_THAT(yaml.out, ContainsSubstring((dir / "leafgate.yaml") + ":2: error: "));
+
+  write_file(dir / "leafgate.yaml", "topics: any\n");
+  CHECK(cli.run({"check-config", dir / "leafgate.yaml"}).status == 0);
+  write_file(dir / "mosquitto.conf",
+             "plugin /x/mosquitto_leafgate.so\nplugin_opt_config " + (dir / "leafgate.yaml") +
+                 "\nset_tcp_nodelay true\nlistener 8883\ncertfile a\ncafile b\n");
+  const auto document = cli.json({"check-config", "--mosquitto", dir / "mosquitto.conf"});
+  CHECK(document["files"].size() == 2);
+  CHECK(document["errors"] == 1);
+  CHECK(document["warnings"] == 1);
+  bool found = false;
+  for (const auto& finding : document["findings"]) {
+    found = found || (finding["line"] == 4 && finding["severity"] == "error");
+  }
+  CHECK(found);
+  CHECK(cli.run({"check-config", dir / "none.yaml"}).status == 3);
+}

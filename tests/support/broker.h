@@ -2,8 +2,9 @@
 // A real Mosquitto with the plugin under test, on a free loopback port, in a temporary folder.
 //
 // LEAFGATE_PLUGIN (path of the .so) and LEAFGATE_MOSQUITTO (path of the broker) may be set in the
-// environment to run the same tests against other builds; LEAFGATE_PRELOAD names a sanitizer runtime
-// for the broker's LD_PRELOAD. Sanitizer reports of the broker are found in its log and fail the test.
+// environment to run the same tests against other builds; LEAFGATE_PRELOAD names a sanitizer
+// runtime for the broker's LD_PRELOAD. A broker that crashed, or that a sanitizer found fault with,
+// aborts the test binary: no test goes on after that.
 #pragma once
 
 #include <memory>
@@ -19,35 +20,40 @@ namespace leafgate::test {
 
 struct BrokerOptions {
   std::string name = "gateway-1";
-  std::string registry_url;         // REQUIRED unless leafgate_yaml is set
-  std::string admission;            // YAML lines below `admission:`; empty: the defaults
-  std::string topics = "any";       // YAML value of `topics:`
-  std::string extra_yaml;           // further top-level YAML
-  std::string leafgate_yaml;        // replaces the whole file when not empty
-  std::string before_plugin;        // mosquitto.conf lines before our plugin line
-  std::string after_plugin;         // and after it
-  std::vector<std::string> listener_lines;  // replaces the default TLS listener's extra lines
-  bool websockets = false;          // a second TLS listener with `protocol websockets`
-  bool plain_listener = false;      // a third, plain TCP, listener
-  bool persistence = false;         // Mosquitto's own, over restart()
+  std::string registry_url;    // REQUIRED unless leafgate_yaml is set
+  std::string registry;        // further YAML lines below `registry:`
+  std::string admission;       // YAML lines below `admission:`; empty: the defaults
+  std::string topics = "any";  // YAML value of `topics:`
+  std::string extra_yaml;      // further top-level YAML
+  std::string leafgate_yaml;   // replaces the whole file when not empty
+  std::string before_plugin;   // mosquitto.conf lines before our plugin line
+  std::string after_plugin;    // and after it
+  // The TLS listener's lines after its three files; empty: `require_certificate true`.
+  std::vector<std::string> listener_lines;
+  bool websockets = false;      // a second TLS listener with `protocol websockets`
+  bool plain_listener = false;  // a third, plain TCP, listener
+  bool plugin_in_listener =
+      false;                 // per_listener_settings, and the plugin in the TLS listener only
+  bool persistence = false;  // Mosquitto's own, over restart()
+  bool quiet = false;        // no line for each message: for measurements
 };
 
 class Broker {
  public:
-  // Returns once the broker's ports answer; throws with the log's tail when it does not come up.
+  // Returns once the broker accepts connections; throws with its log when it does not come up.
   Broker(Pki& pki, BrokerOptions options);
   ~Broker();
 
-  int port() const;            // TLS
+  int port() const;  // TLS
   int websocket_port() const;
   int plain_port() const;
   pid_t pid() const;
-  std::string log() const;     // everything so far
+  std::string log() const;  // everything so far
   bool logged(const std::string& text, milliseconds limit = std::chrono::seconds(10)) const;
 
-  void reload();                                       // SIGHUP
-  void write_leafgate_yaml(const std::string& yaml);   // does not reload
-  std::string config_path() const;                     // of leafgate.yaml
+  void reload();  // SIGHUP; what a client asks after this is answered by the reloaded broker
+  void write_leafgate_yaml(const std::string& yaml);  // does not reload
+  std::string config_path() const;                    // of leafgate.yaml
   void stop();
   void restart();
 

@@ -18,10 +18,10 @@ struct CertFiles {
 
 struct CertSpec {
   std::string cn = "dev1";               // empty: no CN in the subject
-  std::string subject;                   // openssl -subj syntax; overrides cn when not empty
-  std::vector<std::string> san;          // e.g. `URI:urn:device:dev1`
+  std::string subject = "";              // openssl -subj syntax; overrides cn when not empty
+  std::vector<std::string> san = {};     // e.g. `URI:urn:device:dev1`
   std::string key = "P-256";             // P-256 P-384 P-521 ed25519 ed448 rsa:2048 rsa:1024 secp256k1 …
-  std::string digest = "sha256";         // sha1, md5 …
+  std::string digest = "sha256";         // sha1, sha512 …; md5 with an RSA CA only
   std::string extended_key_usage = "clientAuth";  // empty: no extension
   bool ca = false;
   bool authority_key_id = true;
@@ -32,7 +32,8 @@ struct CertSpec {
 // A certificate authority in a folder of its own.
 class Pki {
  public:
-  explicit Pki(const std::string& common_name = "test CA");
+  // `key` as in CertSpec; MD5 signatures need an RSA one.
+  explicit Pki(const std::string& common_name = "test CA", const std::string& key = "P-256");
 
   const std::string& ca_file() const { return ca_.certificate; }
   const CertFiles& ca() const { return ca_; }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Child processes, temporary folders and free ports for tests. Everything a test starts ends with the
-// object that started it, by process id; nothing outlives a test binary, also when a check fails.
+// Child processes, temporary folders and free ports for tests. Everything a test starts ends with
+// the object that started it, by process id; nothing outlives a test binary, also when a check
+// fails.
 #pragma once
 
 #include <sys/types.h>
@@ -18,8 +19,8 @@ namespace leafgate::test {
 
 using std::chrono::milliseconds;
 
-// A folder of its own under the system's temporary folder, removed with the object (kept, and its path
-// printed, when LEAFGATE_KEEP is set in the environment).
+// A folder of its own under the system's temporary folder, removed with the object (kept, and its
+// path printed, when LEAFGATE_KEEP is set in the environment).
 class TempDir {
  public:
   TempDir();
@@ -49,6 +50,8 @@ struct ProcessOptions {
   std::string output;                      // file for stdout and stderr, appended; empty: /dev/null
 };
 
+struct Ran;
+
 class Process {
  public:
   explicit Process(ProcessOptions options);  // throws std::runtime_error when it cannot start
@@ -65,6 +68,10 @@ class Process {
   int stop();
 
  private:
+  friend Ran run(const std::vector<std::string>&, const std::string&,
+                 const std::map<std::string, std::string>&, milliseconds);
+  explicit Process(pid_t started) : pid_(started) {}
+
   pid_t pid_ = -1;
   std::optional<int> status_;
 };
@@ -76,6 +83,7 @@ struct Ran {
   std::string err;
 };
 Ran run(const std::vector<std::string>& argv, const std::string& input = "",
-        const std::map<std::string, std::string>& env = {}, milliseconds limit = std::chrono::seconds(30));
+        const std::map<std::string, std::string>& env = {},
+        milliseconds limit = std::chrono::seconds(30));
 
 }  // namespace leafgate::test

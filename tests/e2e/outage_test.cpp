@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// Redis stopped, frozen, slow, cut off, empty: nobody on the broker waits for it, and decisions go
+// on.
+#include <iostream>
+
+#include "tests/catch.h"
+#include "tests/e2e/world.h"
+#include "tests/support/connect_load.h"
+#include "tests/support/delay_proxy.h"
+#include "tests/support/latency.h"
+
+namespace leafgate::test {
+namespace {
+
+using std::chrono::seconds;
+
+TEST_CASE("trouble with redis does not slow the broker's other clients down", "[e2e][outage]") {
+  RedisOptions kept;
+  kept.append_only = true;
+  BrokerOptions options;
+  options.quiet = true;
+  World world(options, kept);
+  const CertFiles active = world.device("load1");
+  const CertFiles inactive = world.device("load2", "inactive");
+  Bystander bystander(world.connected(world.device("bystander1"), "bystander1"), "bystander/1");
+  world.settle();
+
+  const auto measure = [&](const std::string& when) {
+    ConnectLoad load({world.options(active, "load1"), world.options(inactive, "load2")},
+                     milliseconds(50));
+    const Distribution felt = distribution(bystander.measure(milliseconds(1500)));
+    const ConnectLoad::Counts counts = load.stop();
+    std::cout << "redis " << when << ": " << text(felt) << "; " << counts.accepted << " admitted, "
+              << counts.refused << " refused\n";
+    INFO("redis " << when);
+    CHECK(counts.accepted > 0);
+    CHECK(counts.refused > 0);
+    CHECK(counts.other == 0);
+    return felt;
+  };
+  const auto compare = [](const Distribution& healthy, const Distribution& trouble) {
+    std::cout << "  ratio to healthy: p50 " << trouble.p50 / healthy.p50 << ", p99 "
+              << trouble.p99 / healthy.p99 << "\n";
+    // A broker that asked Redis would be hundreds of times slower: 1 s for each connection.
+    CHECK(trouble.p50 < 20 * healthy.p50);
+    CHECK(trouble.p99 < 50 * healthy.p99);
+  };
+
+  const Distribution healthy = measure("healthy");
+  world.registry_proxy.set_delay(milliseconds(500));
+  compare(healthy, measure("1 s slow"));
+  world.registry_proxy.set_delay(milliseconds(0));
+  world.redis.freeze();
+  compare(healthy, measure("frozen"));
+  world.redis.thaw();
+  world.redis.kill();
+  compare(healthy, measure("stopped"));
+  world.redis.restart();
+
+  world.set_state(active, "inactive");
+  world.set_state(inactive, "active");
+  world.settle();
+  CHECK(world.attempt(active, "load1") == Connected::kRefused);
+  CHECK(world.attempt(inactive, "load2") == Connected::kAccepted);
+}
+
+TEST_CASE("changes made while the broker cannot reach redis apply when it can again",
+          "[e2e][outage]") {
+  World world;
+  const CertFiles stays = world.device("stays1");
+  const CertFiles goes = world.device("goes1");
+  const CertFiles vanishes = world.device("vanishes1");
+  const CertFiles comes = world.device("comes1", "inactive");
+  MqttClient staying = world.connected(stays, "stays1");
+  MqttClient going = world.connected(goes, "goes1");
+  MqttClient vanishing = world.connected(vanishes, "vanishes1");
+  world.settle();
+
+  world.registry_proxy.cut();
+  REQUIRE(world.broker.logged("registry"));
+  world.set_state(goes, "inactive");
+  world.redis.cli({"DEL", World::key(vanishes)});
+  world.set_state(comes, "active");
+
+  // From what it knew last.
+  CHECK(world.attempt(comes, "comes1") == Connected::kRefused);
+  CHECK(staying.ping());
+  CHECK(going.ping());
+
+  world.registry_proxy.mend();
+  CHECK(going.ended());
+  CHECK(vanishing.ended());
+  CHECK(world.connected(comes, "comes1").ping());
+  CHECK(staying.ping());
+}
+
+TEST_CASE("what is written to a frozen redis applies when it thaws", "[e2e][outage]") {
+  World world;
+  const CertFiles certificate = world.device("thaw1");
+  MqttClient client = world.connected(certificate, "thaw1");
+
+  world.redis.freeze();
+  Process writer({{"redis-cli", "-p", std::to_string(world.redis.port()), "HSET",
+                   World::key(certificate), "state", "inactive"},
+                  {},
+                  ""});
+  CHECK(client.ping());
+  CHECK(world.attempt(certificate, "thaw1") == Connected::kAccepted);  // takes the session over
+  client = world.connected(certificate, "thaw1");
+  world.redis.thaw();
+
+  CHECK(client.ended());
+  CHECK(writer.wait(seconds(10)) == 0);
+}
+
+TEST_CASE("a redis that comes back empty, and never said who it is, ends every session",
+          "[e2e][outage]") {
+  World world;
+  const CertFiles certificate = world.device("empty1");
+  MqttClient client = world.connected(certificate, "empty1");
+
+  world.redis.kill();
+  CHECK(client.ping());
+  world.redis.restart();
+
+  CHECK(client.ended(seconds(20)));
+  CHECK(world.attempt(certificate, "empty1") == Connected::kRefused);
+}
+
+TEST_CASE("a broker that starts without redis refuses everybody until redis is there",
+          "[e2e][outage]") {
+  Pki pki;
+  RedisOptions kept;
+  kept.append_only = true;
+  RedisServer redis(kept);
+  const CertFiles certificate = pki.issue({});
+  redis.cli({"HSET", World::key(certificate), "state", "active"});
+  redis.stop();
+  BrokerOptions options;
+  options.registry_url = redis.url();
+  options.registry = "wait_at_start: 200ms";
+  Broker broker(pki, options);
+  MqttClient client;
+
+  CHECK(client.connect(broker.client(certificate, "dev1")) == Connected::kRefused);
+  CHECK(broker.logged("reason=registry_stale"));
+
+  redis.restart();
+  CHECK(eventually(
+      [&] { return client.connect(broker.client(certificate, "dev1")) == Connected::kAccepted; }));
+}
+
+TEST_CASE("a broker that has started knows its fleet", "[e2e][outage]") {
+  World world;
+  const CertFiles certificate = world.device("fleet1");
+
+  for (int i = 0; i < 3; ++i) {
+    world.broker.restart();
+    CHECK(world.attempt(certificate, "fleet1") == Connected::kAccepted);
+  }
+}
+
+TEST_CASE("when the registry is too old, `refuse_new` keeps sessions and `serve` admits as well",
+          "[e2e][outage]") {
+  BrokerOptions options;
+  options.extra_yaml = "freshness: {max_staleness: 3s, when_stale: refuse_new}\n";
+  World world(options);
+  options.name = "gateway-2";
+  options.registry_url = world.redis.url();
+  options.extra_yaml = "freshness: {max_staleness: 3s, when_stale: serve}\n";
+  Broker serving(world.pki, options);
+  const CertFiles certificate = world.device("stale1");
+  const CertFiles other = world.device("stale2");
+  MqttClient client = world.connected(certificate, "stale1");
+  world.settle();
+
+  world.redis.freeze();
+  REQUIRE(eventually([&] { return world.attempt(other, "stale2") == Connected::kRefused; },
+                     seconds(20)));
+  CHECK(world.gave_reason(other, "registry_stale"));
+  CHECK(client.ping());
+  CHECK(MqttClient().connect(serving.client(other, "stale2")) == Connected::kAccepted);
+
+  world.redis.thaw();
+  CHECK(world.connected(other, "stale2").ping());
+  CHECK(client.ping());
+}
+
+}  // namespace
+}  // namespace leafgate::test

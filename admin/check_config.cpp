@@ -2,6 +2,7 @@
 #include "admin/check_config.h"
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -228,6 +229,19 @@ class Checker {
   std::vector<Finding> findings_;
 };
 
+// An error of config/ as a finding: it starts with `FILE:LINE: ` where it knows the line.
+Finding finding_of(const std::string& path, std::string message) {
+  Finding finding{Severity::kError, path, 0, {}};
+  if (message.rfind(path + ":", 0) == 0) message.erase(0, path.size() + 1);
+  const std::size_t digits = message.find_first_not_of("0123456789");
+  if (digits != 0 && digits != std::string::npos && message[digits] == ':') {
+    std::from_chars(message.data(), message.data() + digits, finding.line);
+    message.erase(0, digits + 1);
+  }
+  finding.message = message.substr(std::min(message.find_first_not_of(' '), message.size()));
+  return finding;
+}
+
 std::string_view to_string(Severity severity) {
   switch (severity) {
     case Severity::kError:
@@ -308,7 +322,7 @@ Exit check_config(const CommonOptions& common, const CheckConfigOptions& options
     } else if (loaded.error().kind == ErrorKind::kNotFound) {
       return fail(loaded.error(), common.json);
     } else {
-      findings.push_back({Severity::kError, path, 0, loaded.error().message});
+      findings.push_back(finding_of(path, loaded.error().message));
     }
   }
   if (!options.mosquitto.empty()) {

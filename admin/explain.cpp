@@ -23,6 +23,7 @@ struct Explanation {
   policy::RegistryView view;
   Question question;
   policy::Rules rules;
+  bool some_without_certificate = false;  // --config names clients that may come without one
   policy::Time at;
   policy::Decision decision;
   std::vector<std::string> notes;
@@ -124,6 +125,11 @@ void add_notes(Explanation& e) {
         "only the record was seen: key, usage, names and the issuer's name are taken to be right; "
         "name the "
         "certificate file to be sure");
+  }
+  if (e.presented.origin == Presented::Origin::kNone && e.some_without_certificate) {
+    e.notes.emplace_back(
+        "clients that `without_certificate` names are passed on to password_file or another "
+        "plugin");
   }
   if (spec.mode == policy::Mode::kReport && !e.decision.allow) {
     e.notes.emplace_back("mode is report: brokers admit it all the same and log `would_refuse`");
@@ -243,6 +249,10 @@ void print_words(const Explanation& e) {
     row("note", note);
 }
 
+bool names_some_without(const Settings& settings) {
+  return settings.config && !settings.config->without_certificate.empty();
+}
+
 Result<Explanation> explain_offline(const CommonOptions& common, const ExplainOptions& options,
                                     Question question) {
   const Result<Settings> settings = resolve(common);
@@ -259,8 +269,14 @@ Result<Explanation> explain_offline(const CommonOptions& common, const ExplainOp
     if (!record) return record.error();
     view.record = record.value();
   }
-  return Explanation{
-      std::move(presented).value(), view, std::move(question), rules.value(), {}, {}, {}};
+  return Explanation{std::move(presented).value(),
+                     view,
+                     std::move(question),
+                     rules.value(),
+                     names_some_without(settings.value()),
+                     {},
+                     {},
+                     {}};
 }
 
 Result<Explanation> explain_online(const CommonOptions& common, const ExplainOptions& options,
@@ -273,8 +289,14 @@ Result<Explanation> explain_online(const CommonOptions& common, const ExplainOpt
   if (!presented) return presented.error();
   const Result<policy::RegistryView> view = read_view(access.value(), presented.value());
   if (!view) return view.error();
-  return Explanation{
-      std::move(presented).value(), view.value(), std::move(question), rules.value(), {}, {}, {}};
+  return Explanation{std::move(presented).value(),
+                     view.value(),
+                     std::move(question),
+                     rules.value(),
+                     names_some_without(access.value().settings()),
+                     {},
+                     {},
+                     {}};
 }
 
 }  // namespace

@@ -55,18 +55,26 @@ struct CommandLine {
 void add_common(CLI::App& app, CommonOptions& common) {
   const std::string group = "Common options";
   app.add_option("--url", common.url, "Redis: redis://HOST[:PORT][/DB] or unix:///PATH[?db=DB]")
+      ->type_name("URL")
       ->group(group);
   app.add_option("--config", common.config, "leafgate.yaml: takes registry and rules from it")
+      ->type_name("FILE")
       ->group(group);
-  app.add_option("--username", common.username, "Redis user")->group(group);
+  app.add_option("--username", common.username, "Redis user")->type_name("USER")->group(group);
   app.add_option("--password-file", common.password_file, "file that holds the Redis password")
+      ->type_name("FILE")
       ->group(group);
-  app.add_option("--prefix", common.prefix, "of all keys; default leafgate:")->group(group);
+  app.add_option("--prefix", common.prefix, "of all keys; default leafgate:")
+      ->type_name("PREFIX")
+      ->group(group);
   app.add_option("--by", common.by, "who makes the change, for the log; default user@host")
+      ->type_name("WHO")
       ->group(group);
   app.add_option("--note", common.note, "why, for the record and the log; at most 64 bytes")
+      ->type_name("TEXT")
       ->group(group);
   app.add_option("--timeout", common.timeout, "how long Redis may take to answer; default 5s")
+      ->type_name("DURATION")
       ->group(group);
   app.add_flag("--json", common.json, "one JSON document (watch: JSON lines)")->group(group);
 }
@@ -92,13 +100,16 @@ void add_dry_run(CLI::App& verb, bool& dry_run) {
 }
 
 void add_from(CLI::App& verb, SelectorOptions& which, const std::string& what) {
-  verb.add_option("--from", which.from, what);
-  verb.add_option("--errors", which.errors, "write failures to this file, a line each");
+  verb.add_option("--from", which.from, what)->type_name("FILE");
+  verb.add_option("--errors", which.errors, "write failures to this file, a line each")
+      ->type_name("FILE");
 }
 
 void add_certificate_selectors(CLI::App& verb, SelectorOptions& which) {
-  verb.add_option("certificates", which.selectors, "fingerprints and files");
-  verb.add_option("--device", which.devices, "all registered certificates of a device");
+  verb.add_option("certificates", which.selectors, "fingerprints and files")->type_name("CERT");
+  verb.add_option("--device", which.devices, "all registered certificates of a device")
+      ->type_name("ID")
+      ->allow_extra_args(false);
   add_from(verb, which,
            "list or CSV of fingerprints and files, PEM bundle, folder, or - for standard input");
   add_dry_run(verb, which.dry_run);
@@ -109,7 +120,8 @@ CLI::App& add_change(CLI::App& cert, CommandLine& line, const std::string& name,
   CLI::App& verb = add_verb(cert, line, name, what, examples,
                             [&line, op] { return cert_change(line.common, line.change, op); });
   add_certificate_selectors(verb, line.change.which);
-  verb.add_option("--if-version", line.change.if_version, "only while the record has this version");
+  verb.add_option("--if-version", line.change.if_version, "only while the record has this version")
+      ->type_name("N");
   return verb;
 }
 
@@ -124,13 +136,15 @@ void add_import(CLI::App& cert, CommandLine& line) {
       "  leafgate cert import --from-events --yes --activate",
       [&line] { return cert_import(line.common, line.import); });
   verb.add_option("certificates", options.which.selectors,
-                  "files (and fingerprints, with --from-events)");
+                  "files (and fingerprints, with --from-events)")
+      ->type_name("CERT");
   add_from(verb, options.which,
            "CSV with a header (fingerprint or file, device, serial, issuer, not_before, not_after, "
            "spki, note), list, "
            "PEM bundle, folder, or - for standard input");
   CLI::Option* state = verb.add_option("--state", options.state,
-                                       "of the new records: pending (default), active, inactive");
+                                       "of the new records: pending (default), active, inactive")
+                           ->type_name("STATE");
   state->check(CLI::IsMember({"pending", "active", "inactive"}));
   verb.add_flag("--activate", options.activate, "the same as --state active")->excludes(state);
   CLI::Option* events = verb.add_flag("--from-events", options.from_events,
@@ -154,7 +168,8 @@ void add_changes(CLI::App& cert, CommandLine& line) {
              "  leafgate cert retire old.crt",
              Op::kRetire)
       .add_option("--at", line.change.retire_at,
-                  "admit until then: +7d, 2026-12-31T00:00:00Z or Unix seconds");
+                  "admit until then: +7d, 2026-12-31T00:00:00Z or Unix seconds")
+      ->type_name("TIME");
   add_change(cert, line, "revoke", "-> revoked; final; ends its sessions",
              "  leafgate cert revoke dev1.crt --reason keyCompromise\n"
              "  leafgate cert revoke --from stolen.txt --reason cessationOfOperation",
@@ -162,7 +177,8 @@ void add_changes(CLI::App& cert, CommandLine& line) {
       .add_option("--reason", line.change.reason,
                   "RFC 5280: unspecified (default), keyCompromise, cACompromise, "
                   "affiliationChanged, superseded, "
-                  "cessationOfOperation, privilegeWithdrawn, aACompromise");
+                  "cessationOfOperation, privilegeWithdrawn, aACompromise")
+      ->type_name("REASON");
   add_change(cert, line, "delete", "forget a record; not one that is revoked and unexpired",
              "  leafgate cert delete dev1.crt", Op::kDelete);
 }
@@ -174,12 +190,15 @@ void add_list(CLI::App& cert, CommandLine& line) {
                             "  leafgate cert list --expires-within 30d\n"
                             "  leafgate cert list --device dev1 --json",
                             [&line] { return cert_list(line.common, line.list); });
-  verb.add_option("--state", options.states, "only these states; may be repeated")->take_all();
-  verb.add_option("--device", options.device, "of this device, from the index");
+  verb.add_option("--state", options.states, "only these states; may be repeated")
+      ->type_name("STATE")
+      ->allow_extra_args(false);
+  verb.add_option("--device", options.device, "of this device, from the index")->type_name("ID");
   verb.add_option("--expires-within", options.expires_within,
-                  "whose notAfter lies between now and then, from the index");
-  verb.add_option("--issuer", options.issuer, "of this issuer key id");
-  verb.add_option("--limit", options.limit, "stop after so many");
+                  "whose notAfter lies between now and then, from the index")
+      ->type_name("DURATION");
+  verb.add_option("--issuer", options.issuer, "of this issuer key id")->type_name("KEYID");
+  verb.add_option("--limit", options.limit, "stop after so many")->type_name("N");
 }
 
 void add_cert(CLI::App& app, CommandLine& line) {
@@ -191,9 +210,12 @@ void add_cert(CLI::App& app, CommandLine& line) {
                             "  leafgate cert show dev1.crt\n"
                             "  leafgate cert show --device dev1 --json",
                             [&line] { return cert_show(line.common, line.show); });
-  show.add_option("certificates", line.show.selectors, "fingerprints and files");
-  show.add_option("--device", line.show.devices, "all registered certificates of a device");
-  show.add_option("--history", line.show.history, "log entries to show; default 10");
+  show.add_option("certificates", line.show.selectors, "fingerprints and files")->type_name("CERT");
+  show.add_option("--device", line.show.devices, "all registered certificates of a device")
+      ->type_name("ID")
+      ->allow_extra_args(false);
+  show.add_option("--history", line.show.history, "log entries to show; default 10")
+      ->type_name("N");
   add_changes(cert, line);
 }
 
@@ -202,8 +224,9 @@ void add_device(CLI::App& app, CommandLine& line) {
   CLI::App& show = add_verb(device, line, "show", "a device's certificates and its block",
                             "  leafgate device show dev1",
                             [&line] { return device_show(line.common, line.show); });
-  show.add_option("devices", line.show.devices, "device ids")->required();
-  show.add_option("--history", line.show.history, "log entries of each certificate; default 10");
+  show.add_option("devices", line.show.devices, "device ids")->type_name("ID")->required();
+  show.add_option("--history", line.show.history, "log entries of each certificate; default 10")
+      ->type_name("N");
 
   CLI::App& block = add_verb(
       device, line, "block", "refuse a device whatever its certificates say; ends its sessions",
@@ -215,12 +238,13 @@ void add_device(CLI::App& app, CommandLine& line) {
       add_verb(device, line, "unblock", "take a block away", "  leafgate device unblock dev1",
                [&line] { return device_change(line.common, line.block, Op::kUnblock); });
   for (CLI::App* verb : {&block, &unblock}) {
-    verb->add_option("devices", line.block.which.selectors, "device ids");
+    verb->add_option("devices", line.block.which.selectors, "device ids")->type_name("ID");
     add_from(*verb, line.block.which,
              "list of device ids, or CSV with a column `device`; - for standard input");
     add_dry_run(*verb, line.block.which.dry_run);
   }
-  block.add_option("--before", line.block.before, "only certificates with an earlier notBefore");
+  block.add_option("--before", line.block.before, "only certificates with an earlier notBefore")
+      ->type_name("TIME");
 }
 
 void add_issuer(CLI::App& app, CommandLine& line) {
@@ -239,10 +263,12 @@ void add_issuer(CLI::App& app, CommandLine& line) {
   for (CLI::App* verb : {&block, &unblock}) {
     verb->add_option("issuers", line.block.which.selectors,
                      "issuer ids, CA certificates or device certificates")
+        ->type_name("ISSUER")
         ->required();
     add_dry_run(*verb, line.block.which.dry_run);
   }
-  block.add_option("--before", line.block.before, "only certificates with an earlier notBefore");
+  block.add_option("--before", line.block.before, "only certificates with an earlier notBefore")
+      ->type_name("TIME");
 }
 
 void add_registry(CLI::App& app, CommandLine& line) {
@@ -254,8 +280,9 @@ void add_registry(CLI::App& app, CommandLine& line) {
                "  leafgate registry init --config /etc/leafgate/leafgate.yaml",
                [&line] { return registry_init(line.common, line.registry_init); });
   init.add_option(
-      "--device-id", line.registry_init.device_id_rule,
-      "cn, san_uri or san_dns, and after a colon a prefix to strip; default: --config's, or cn");
+          "--device-id", line.registry_init.device_id_rule,
+          "cn, san_uri or san_dns, and after a colon a prefix to strip; default: --config's, or cn")
+      ->type_name("RULE");
   init.add_flag("--change-rule", line.registry_init.change_rule,
                 "replace another rule that is recorded");
   add_dry_run(init, line.registry_init.dry_run);
@@ -267,12 +294,17 @@ void add_ca(CLI::App& app, CommandLine& line) {
   CLI::App& init = add_verb(ca, line, "init", "make a root and an issuing CA in a folder",
                             "  leafgate ca init ca --name 'Example fleet'",
                             [&line] { return ca_init(line.common, line.ca_init); });
-  init.add_option("folder", making.folder, "where; made when it is not there")->required();
-  init.add_option("--name", making.name, "first words of both names; default leafgate");
-  init.add_option("--key", making.key, "p256 (default), p384, ed25519 or rsa3072");
-  init.add_option("--root-days", making.root_days, "validity of the root; default 3650");
-  init.add_option("--issuing-days", making.issuing_days,
-                  "validity of the issuing CA; default 1825");
+  init.add_option("folder", making.folder, "where; made when it is not there")
+      ->type_name("FOLDER")
+      ->required();
+  init.add_option("--name", making.name, "first words of both names; default leafgate")
+      ->type_name("NAME");
+  init.add_option("--key", making.key, "p256 (default), p384, ed25519 or rsa3072")
+      ->type_name("KIND");
+  init.add_option("--root-days", making.root_days, "validity of the root; default 3650")
+      ->type_name("N");
+  init.add_option("--issuing-days", making.issuing_days, "validity of the issuing CA; default 1825")
+      ->type_name("N");
 
   CaIssueOptions& issuing = line.ca_issue;
   CLI::App& issue =
@@ -281,15 +313,22 @@ void add_ca(CLI::App& app, CommandLine& line) {
                "  leafgate ca issue --ca ca --from devices.txt --out certs --register --activate\n"
                "  leafgate ca issue --ca ca --server broker.example 192.0.2.1 --days 90",
                [&line] { return ca_issue(line.common, line.ca_issue); });
-  issue.add_option("--ca", issuing.ca, "folder made by `ca init`")->required();
-  issue.add_option("--device", issuing.devices, "device ids: <id>.crt and <id>.key for each");
-  issue.add_option("--from", issuing.from,
-                   "list of device ids, or CSV with a column `device`; - for standard input");
-  issue.add_option("--server", issuing.servers, "host names and addresses of one server");
-  issue.add_option("--errors", issuing.errors, "with --register: write failures to this file");
-  issue.add_option("--days", issuing.days, "validity; default 365");
-  issue.add_option("--key", issuing.key, "p256 (default), p384, ed25519 or rsa3072");
-  issue.add_option("--out", issuing.out, "folder for the files; default: this one");
+  issue.add_option("--ca", issuing.ca, "folder made by `ca init`")->type_name("FOLDER")->required();
+  issue.add_option("--device", issuing.devices, "device ids: <id>.crt and <id>.key for each")
+      ->type_name("ID");
+  issue
+      .add_option("--from", issuing.from,
+                  "list of device ids, or CSV with a column `device`; - for standard input")
+      ->type_name("FILE");
+  issue.add_option("--server", issuing.servers, "host names and addresses of one server")
+      ->type_name("NAME");
+  issue.add_option("--errors", issuing.errors, "with --register: write failures to this file")
+      ->type_name("FILE");
+  issue.add_option("--days", issuing.days, "validity; default 365")->type_name("N");
+  issue.add_option("--key", issuing.key, "p256 (default), p384, ed25519 or rsa3072")
+      ->type_name("KIND");
+  issue.add_option("--out", issuing.out, "folder for the files; default: this one")
+      ->type_name("FOLDER");
   issue.add_flag("--register", issuing.register_them, "import the certificates into the registry");
   issue.add_flag("--activate", issuing.activate, "with --register: as active, not as pending");
 }
@@ -304,22 +343,28 @@ void add_explain(CLI::App& app, CommandLine& line) {
                             "retire_at=1800000000 --at 2027-01-15\n"
                             "  leafgate explain 3f2a…9c --json",
                             [&line] { return explain(line.common, line.explain); });
-  verb.add_option("certificate", options.certificate, "file or fingerprint");
+  verb.add_option("certificate", options.certificate, "file or fingerprint")->type_name("CERT");
   verb.add_flag("--no-certificate", options.no_certificate, "the client presents none");
-  verb.add_option("--client-id", options.client_id, "MQTT client id; default: the device id");
+  verb.add_option("--client-id", options.client_id, "MQTT client id; default: the device id")
+      ->type_name("ID");
   CLI::Option* publish =
-      verb.add_option("--publish", options.publish, "may it publish to this topic");
+      verb.add_option("--publish", options.publish, "may it publish to this topic")
+          ->type_name("TOPIC");
   CLI::Option* subscribe =
-      verb.add_option("--subscribe", options.subscribe, "may it subscribe to this filter");
+      verb.add_option("--subscribe", options.subscribe, "may it subscribe to this filter")
+          ->type_name("FILTER");
   CLI::Option* receive =
-      verb.add_option("--receive", options.receive, "may it receive from this topic");
+      verb.add_option("--receive", options.receive, "may it receive from this topic")
+          ->type_name("TOPIC");
   publish->excludes(subscribe)->excludes(receive);
   subscribe->excludes(receive);
   verb.add_option("--at", options.at,
-                  "at that time: +30d, 2026-12-31T00:00:00Z or Unix seconds; default now");
+                  "at that time: +30d, 2026-12-31T00:00:00Z or Unix seconds; default now")
+      ->type_name("TIME");
   verb.add_option("--record", options.record,
                   "suppose this record: state=…, retire_at=…, revoked_at=…; implies --offline")
-      ->take_all();
+      ->type_name("FIELD=VALUE")
+      ->allow_extra_args(false);
   verb.add_flag("--offline", options.offline, "do not ask Redis: no record, no blocks");
   verb.add_flag("--stale", options.stale, "suppose the broker's copy of the registry is too old");
   verb.add_flag("--certificate-in-use", options.certificate_in_use,
@@ -341,9 +386,12 @@ void add_watching(CLI::App& app, CommandLine& line) {
                "  leafgate watch --only events --json\n"
                "  leafgate watch --since 1h",
                [&line] { return watch(line.common, line.watch); });
-  follow.add_option("--since", line.watch.since,
-                    "start with the past: 1h, 2026-11-22T10:00:00Z or Unix seconds");
+  follow
+      .add_option("--since", line.watch.since,
+                  "start with the past: 1h, 2026-11-22T10:00:00Z or Unix seconds")
+      ->type_name("TIME");
   follow.add_option("--only", line.watch.only, "log or events")
+      ->type_name("STREAM")
       ->check(CLI::IsMember({"log", "events"}));
 
   CLI::App& check = add_verb(app, line, "check-config",
@@ -351,10 +399,12 @@ void add_watching(CLI::App& app, CommandLine& line) {
                              "  leafgate check-config /etc/leafgate/leafgate.yaml\n"
                              "  leafgate check-config --mosquitto /etc/mosquitto/mosquitto.conf",
                              [&line] { return check_config(line.common, line.check_config); });
-  check.add_option(
-      "file", line.check_config.file,
-      "leafgate.yaml; default: the one mosquitto.conf names, or /etc/leafgate/leafgate.yaml");
-  check.add_option("--mosquitto", line.check_config.mosquitto, "mosquitto.conf");
+  check
+      .add_option(
+          "file", line.check_config.file,
+          "leafgate.yaml; default: the one mosquitto.conf names, or /etc/leafgate/leafgate.yaml")
+      ->type_name("FILE");
+  check.add_option("--mosquitto", line.check_config.mosquitto, "mosquitto.conf")->type_name("FILE");
 }
 
 }  // namespace

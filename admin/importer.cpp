@@ -34,7 +34,10 @@ Result<registry::Fields> fields_of(const Target& target, const policy::Rules& ru
   }
   registry::Fields fields;
   fields.emplace_back(field::kDevice, *device);
-  fields.emplace_back(field::kSerial, leaf.description.serial);
+  // RFC 5280 §4.1.2.2 forbids negative serials; who has one is registered without.
+  if (leaf.description.serial.front() != '-') {
+    fields.emplace_back(field::kSerial, leaf.description.serial);
+  }
   if (registry::is_issuer_id(leaf.description.issuer_key_id)) {
     fields.emplace_back(field::kIssuer, leaf.description.issuer_key_id);
   }

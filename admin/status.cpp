@@ -5,7 +5,9 @@
 #include <charconv>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <set>
+#include <utility>
 
 #include "admin/access.h"
 #include "admin/inspect.h"
@@ -38,10 +40,13 @@ struct Broker {
   }
 };
 
+// Certificates in each state, indexed by its value.
+using Counts = std::array<std::size_t, kStates.size()>;
+
 struct Overview {
   registry::Fields meta;
-  std::optional<std::array<std::size_t, kStates.size()>>
-      counts;  // nullopt: too many to count unasked
+  std::optional<Counts> counts;
+  std::string counted_by;  // `registry` or `broker <name>`; empty: nobody has counted
   std::size_t certificates = 0;
   std::size_t device_blocks = 0;
   std::size_t issuer_blocks = 0;
@@ -59,9 +64,24 @@ registry::Fields fields_of(const registry::Reply& reply) {
   return fields;
 }
 
-Result<void> count_certificates(Access& access, bool all, Overview& overview) {
-  std::array<std::size_t, kStates.size()> counts{};
-  bool too_many = false;
+// What a broker says of its own copy, which is in step with the registry while it is live.
+std::optional<Counts> counts_of(const Broker& broker) {
+  if (broker.field("sync") != "live") return std::nullopt;
+  Counts counts{};
+  for (const policy::CertState state : kStates) {
+    const std::string_view text =
+        broker.field("certificates_" + std::string(policy::to_string(state)));
+    std::size_t& count = counts[static_cast<std::size_t>(state)];
+    const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), count);
+    if (text.empty() || failure != std::errc()) return std::nullopt;
+  }
+  return counts;
+}
+
+// nullopt: there are more than kCountedMax, and not `all` were asked for.
+Result<std::optional<Counts>> count_in_registry(Access& access, bool all) {
+  Counts counts{};
+  std::size_t total = 0;
   Result<void> failure;
   const Result<void> scanned =
       for_each_certificate(access, [&](std::span<const policy::Fingerprint> batch) {
@@ -73,15 +93,29 @@ Result<void> count_certificates(Access& access, bool all, Overview& overview) {
         for (const std::optional<Record>& record : records.value()) {
           if (!record) continue;
           ++counts[static_cast<std::size_t>(record->parsed.state)];
-          ++overview.certificates;
+          ++total;
         }
-        too_many = !all && overview.certificates > kCountedMax;
-        return !too_many;
+        return all || total <= kCountedMax;
       });
-  if (!failure) return failure;
-  if (!scanned) return scanned;
-  if (!too_many) {
-    overview.counts = counts;
+  if (!failure) return failure.error();
+  if (!scanned) return scanned.error();
+  if (!all && total > kCountedMax) return std::optional<Counts>();
+  return std::optional<Counts>(counts);
+}
+
+Result<void> count_certificates(Access& access, bool all, Overview& overview) {
+  const Result<std::optional<Counts>> counted = count_in_registry(access, all);
+  if (!counted) return counted.error();
+  overview.counts = counted.value();
+  if (overview.counts) overview.counted_by = "registry";
+  for (const Broker& broker : overview.brokers) {
+    if (overview.counts) break;
+    overview.counts = counts_of(broker);
+    if (overview.counts) overview.counted_by = "broker " + broker.name;
+  }
+  if (overview.counts) {
+    overview.certificates =
+        std::accumulate(overview.counts->begin(), overview.counts->end(), std::size_t{0});
     return {};
   }
   const Result<registry::Reply> indexed = access.ask({"ZCARD", access.schema().index_expiry()});
@@ -145,7 +179,9 @@ std::string_view value_of(const registry::Fields& fields, std::string_view name)
 void add_warnings(Overview& overview) {
   if (value_of(overview.meta, "id").empty()) {
     overview.warnings.emplace_back(
-        "the registry has no id: run `leafgate registry init` once, so that lost data is noticed");
+        "the registry records no device-id rule: run `leafgate registry init` once, so that "
+        "brokers "
+        "and tools notice when theirs differs");
   }
   if (overview.brokers.empty())
     overview.warnings.emplace_back("no broker reports to this registry");
@@ -154,6 +190,10 @@ void add_warnings(Overview& overview) {
       overview.warnings.push_back("broker " + broker.name +
                                   " is in mode report: it admits what it would refuse (" +
                                   std::string(broker.field("would_refuse")) + " so far)");
+    }
+    if (broker.field("stale") == "1") {
+      overview.warnings.push_back("broker " + broker.name +
+                                  " refuses new connections: its copy of the registry is too old");
     }
     if (broker.field("sync") != "live") {
       overview.warnings.push_back("broker " + broker.name +
@@ -207,7 +247,10 @@ void print_json(const Access& access, const Overview& overview) {
               {{"url", access.settings().endpoint.text()},
                {"prefix", access.settings().schema.prefix()},
                {"meta", json_fields(overview.meta)}}},
-             {"certificates", {{"total", overview.certificates}, {"by_state", std::move(states)}}},
+             {"certificates",
+              {{"total", overview.certificates},
+               {"by_state", std::move(states)},
+               {"counted_by", overview.counted_by.empty() ? Json() : Json(overview.counted_by)}}},
              {"blocks", {{"devices", overview.device_blocks}, {"issuers", overview.issuer_blocks}}},
              {"log",
               {{"entries", overview.log_entries},
@@ -241,10 +284,14 @@ void print_words(const Access& access, const Overview& overview) {
             << or_dash(value_of(overview.meta, "device_id")) << '\n';
   std::cout << "certificates  " << overview.certificates;
   if (overview.counts) {
+    const char* separator = ": ";
     for (const policy::CertState state : kStates) {
       const std::size_t count = (*overview.counts)[static_cast<std::size_t>(state)];
-      if (count > 0) std::cout << ", " << count << ' ' << policy::to_string(state);
+      if (count == 0) continue;
+      std::cout << std::exchange(separator, ", ") << count << ' ' << policy::to_string(state);
     }
+    if (overview.counted_by != "registry")
+      std::cout << " (counted by " << overview.counted_by << ')';
   } else {
     std::cout << " in the index (states are counted with --count)";
   }

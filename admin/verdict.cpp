@@ -40,10 +40,6 @@ std::optional<policy::Block> block_of(const registry::Reply& before,
   return registry::parse_block(before.is_error() ? std::nullopt : before.text());
 }
 
-std::string_view only(const std::vector<std::string>& values) {
-  return values.size() == 1 ? std::string_view(values.front()) : std::string_view();
-}
-
 }  // namespace
 
 Result<Presented> presented_file(const std::string& path, const policy::Rules& rules) {
@@ -137,8 +133,7 @@ policy::Decision judge(const Presented& presented, const policy::RegistryView& v
 
   const policy::BoundTopics topics(
       rules.spec().topic_rules,
-      policy::TopicValues{presented.device, question.client_id, only(presented.facts.common_names),
-                          only(presented.facts.organizational_units)});
+      policy::topic_values(presented.facts, session.device, session.client_id));
   return policy::decide(facts, view, session, rules, now, &topics);
 }
 

@@ -9,7 +9,8 @@ namespace leafgate::log {
 namespace {
 
 bool is_plain(unsigned char c) {
-  return std::isalnum(c) != 0 || std::string_view("._:/@+-").find(static_cast<char>(c)) != std::string_view::npos;
+  return std::isalnum(c) != 0 ||
+         std::string_view("._:/@+-").find(static_cast<char>(c)) != std::string_view::npos;
 }
 
 void append_escaped(std::string& out, unsigned char c) {
@@ -36,7 +37,8 @@ std::string escape(std::string_view value) {
   }
 
   std::string out = "\"";
-  for (const char c : value) append_escaped(out, static_cast<unsigned char>(c));
+  for (const char c : value)
+    append_escaped(out, static_cast<unsigned char>(c));
   if (cut) out += "...";
   out += '"';
   return out;
@@ -74,9 +76,11 @@ void Queue::drain(const std::function<void(Level, const std::string&)>& write) {
     lines.swap(lines_);
     dropped = std::exchange(dropped_, 0);
   }
-  for (const Line& line : lines) write(line.level(), line.text());
+  for (const Line& line : lines)
+    write(line.level(), line.text());
   if (dropped > 0) {
-    const Line note = Line(Level::kWarning, "log_lines_dropped").add("count", static_cast<std::int64_t>(dropped));
+    const Line note =
+        Line(Level::kWarning, "log_lines_dropped").add("count", static_cast<std::int64_t>(dropped));
     write(note.level(), note.text());
   }
 }

@@ -2,10 +2,10 @@
 // One structured log line, and the bounded queue that carries lines to the only thread that may
 // write them.
 //
-// Lines are logfmt: `event key=value key="quoted value"`. Every value may be hostile (a common name,
-// a client id, a Redis reply): bytes outside printable ASCII, quotes and backslashes are escaped, so
-// that a value can neither end its field nor start a new line. A line never exceeds kMaxLine bytes:
-// Mosquitto cuts longer ones.
+// Lines are logfmt: `event key=value key="quoted value"`. Every value may be hostile (a common
+// name, a client id, a Redis reply): bytes outside printable ASCII, quotes and backslashes are
+// escaped, so that a value can neither end its field nor start a new line. A line never exceeds
+// kMaxLine bytes: Mosquitto cuts longer ones.
 #pragma once
 
 #include <cstddef>
@@ -49,8 +49,8 @@ class Line {
 
 // Lines from any thread to the broker's thread (mosquitto_log_printf is not thread safe).
 //
-// All functions may be called from any thread. Bounded: when full, new lines are dropped and counted,
-// and the next drain() reports how many.
+// All functions may be called from any thread. Bounded: when full, new lines are dropped and
+// counted, and the next drain() reports how many.
 class Queue {
  public:
   explicit Queue(std::size_t capacity = 1024) : capacity_(capacity) {}

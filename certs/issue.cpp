@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <ctime>
 #include <optional>
 
 #include "certs/asn1.h"
@@ -151,8 +152,9 @@ Result<Validity> validity(std::chrono::seconds length, policy::Time now, policy:
 }
 
 void set_time(ASN1_TIME* field, policy::Time time) {
-  must(ASN1_TIME_set(
-      field, std::chrono::system_clock::to_time_t(std::chrono::floor<std::chrono::seconds>(time))));
+  // Not by way of system_clock: its nanoseconds end in the year 2262.
+  const auto since_1970 = std::chrono::floor<std::chrono::seconds>(time.time_since_epoch());
+  must(ASN1_TIME_set(field, static_cast<std::time_t>(since_1970.count())));
 }
 
 void add_extension(X509& draft, int extension, void* value, bool critical) {

@@ -154,16 +154,18 @@ void Plugin::reload() {
                     .add("so", "the rules of before stay"));
     return;
   }
-  if (config.value().broker != broker_) {
-    broker::log(log::Line(log::Level::kWarning, "needs_restart").add("key", "broker"));
-  }
-  if (!(config.value().registry == registry_)) {
-    broker::log(log::Line(log::Level::kWarning, "needs_restart").add("key", "registry"));
-  }
+  if (config.value().broker != broker_) say_needs_restart("broker");
+  if (!(config.value().registry == registry_)) say_needs_restart("registry");
   gate_.configure(std::move(config.value()));
   rejudge_.everything();
   broker::log(log::Line(log::Level::kNotice, "reloaded").add("config", config_path_));
   say_mode();
+}
+
+void Plugin::say_needs_restart(std::string_view key) {
+  broker::log(log::Line(log::Level::kWarning, "needs_restart")
+                  .add("key", key)
+                  .add("so", "its change needs a restart of the broker"));
 }
 
 void Plugin::tick() {

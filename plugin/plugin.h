@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/log.h"
 #include "base/result.h"
@@ -54,6 +55,7 @@ class Plugin {
   void wait_for_sync() const;
   void say_hello() const;
   void say_mode() const;
+  static void say_needs_restart(std::string_view key);
   void keep_house(std::chrono::milliseconds now);
   void drain_log();
   void watch_freshness();

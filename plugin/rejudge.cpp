@@ -91,17 +91,19 @@ bool Rejudge::leads_to(const Session& session) const {
 
 void Rejudge::end(Session& session) {
   const mosquitto* client = session.client;
-  const Subject subject = subject_of(session);
-  const policy::Reason reason = *session.condemned;
+  const std::string client_id = session.client_id;
+  const bool with_will = !is_disgraced(session);
   session.told = true;
+  // First, so that our reason stands above the broker's own line about the disconnection.
+  notices_.ended(subject_of(session), *session.condemned);
   session.ending = true;
-  const bool is_ended = broker::kick(subject.client_id, !is_disgraced(session));
+  const bool is_known = broker::kick(client_id, with_will);
+
   // `session` is gone by now, unless libwebsockets closes it later.
-  if (Session* left = sessions_.find(client); left != nullptr) {
-    left->ending = false;
-    if (!is_ended) sessions_.erase(client);  // the broker knows nobody by this id
-  }
-  if (is_ended) notices_.ended(subject, reason);
+  Session* left = sessions_.find(client);
+  if (left == nullptr) return;
+  left->ending = false;
+  if (!is_known) sessions_.erase(client);
 }
 
 void Rejudge::retry() {

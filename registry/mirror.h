@@ -88,6 +88,7 @@ class Mirror {
 
  private:
   struct Scan {
+    Scan() {}  // clang 14 finds no default constructor here without one
     Purpose purpose = Purpose::kRebuild;
     SteadyTime began;
     bool with_ttl = false;

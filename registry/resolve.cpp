@@ -36,11 +36,19 @@ Lookup::Lookup(std::string host, std::uint16_t port)
   request_->service = std::to_string(port);
   request_->hints.ai_family = AF_UNSPEC;
   request_->hints.ai_socktype = SOCK_STREAM;
+  request_->hints.ai_flags = AI_NUMERICSERV | AI_NUMERICHOST;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(host_.c_str(), request_->service.c_str(), &request_->hints, &found) == 0) {
+    known_ = take_addresses(found);
+    freeaddrinfo(found);
+    request_.reset();
+    return;
+  }
+
   request_->hints.ai_flags = AI_NUMERICSERV;
   request_->control.ar_name = request_->host.c_str();
   request_->control.ar_service = request_->service.c_str();
   request_->control.ar_request = &request_->hints;
-
   gaicb* list[] = {&request_->control};
   sigevent silent{};
   silent.sigev_notify = SIGEV_NONE;
@@ -53,6 +61,7 @@ Lookup& Lookup::operator=(Lookup&& other) noexcept {
   if (this != &other) {
     abandon(std::move(request_));
     host_ = std::move(other.host_);
+    known_ = std::move(other.known_);
     request_ = std::move(other.request_);
     refused_ = other.refused_;
   }
@@ -76,6 +85,7 @@ void Lookup::abandon(std::unique_ptr<Request> request) noexcept {
 }
 
 Result<std::optional<std::vector<Address>>> Lookup::poll() {
+  if (!known_.empty()) return std::optional(known_);
   const int code = refused_ != 0 ? refused_ : gai_error(&request_->control);
   if (code == EAI_INPROGRESS) return std::optional<std::vector<Address>>();
   if (code != 0) {

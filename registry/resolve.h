@@ -24,7 +24,11 @@ struct Address {
 // Of the addresses a name may have, no more are tried.
 inline constexpr std::size_t kAddressesMax = 8;
 
-// Looks up one name in the background. Destroying it abandons the look-up.
+// Looks up one name in the background, on a thread of the C library: unlike one of ours it may
+// outlive a plugin that is unloaded. Destroying it abandons the look-up. An address in digits is
+// known at once.
+//
+// The C library's thread is unknown to ThreadSanitizer, which crashes on it: use digits there.
 class Lookup {
  public:
   Lookup(std::string host, std::uint16_t port);
@@ -41,6 +45,7 @@ class Lookup {
   static void abandon(std::unique_ptr<Request> request) noexcept;
 
   std::string host_;
+  std::vector<Address> known_;  // the host was an address already
   std::unique_ptr<Request> request_;
   int refused_ = 0;  // an EAI_ code: the look-up could not even begin
 };

@@ -28,38 +28,30 @@ local FORMAT = '1'
 
 local FACTS = {'device', 'serial', 'issuer', 'not_before', 'not_after', 'spki'}
 local LOGGED = {'reason', 'retire_at', 'before', 'device_id'} -- beside from, to, by and note
-local STATES = {pending = true, active = true, inactive = true, retiring = true, retired = true,
-                revoked = true}
--- RFC 5280 section 5.3.1, without those that take a revocation back or leave it open.
-local REASONS = {unspecified = true, keyCompromise = true, cACompromise = true,
-                 affiliationChanged = true, superseded = true, cessationOfOperation = true,
-                 privilegeWithdrawn = true, aACompromise = true}
 
--- NEXT[move][from] = to. A record whose state cannot be read (`malformed`) may be turned off,
--- nothing else; `retire later` is a retire with a `retire_at`.
-local NEXT = {
-  ['activate'] = {pending = 'active', active = 'active', inactive = 'active', retiring = 'active'},
-  ['deactivate'] = {pending = 'inactive', active = 'inactive', inactive = 'inactive',
-                    retiring = 'inactive', malformed = 'inactive'},
-  ['retire later'] = {active = 'retiring', retiring = 'retiring'},
-  ['retire'] = {active = 'retired', inactive = 'retired', retiring = 'retired',
-               retired = 'retired'},
-  ['revoke'] = {pending = 'revoked', active = 'revoked', inactive = 'revoked', retiring = 'revoked',
-                retired = 'revoked', revoked = 'revoked', malformed = 'revoked'},
-  ['delete'] = {pending = '', active = '', inactive = '', retiring = '', retired = '', revoked = '',
-                malformed = ''},
+-- Lists of words. Strings, because every call of the script would build tables anew.
+local STATES = 'pending active inactive retiring retired revoked'
+-- RFC 5280 section 5.3.1, without those that take a revocation back or leave it open.
+local REASONS = 'unspecified keyCompromise cACompromise affiliationChanged superseded ' ..
+                'cessationOfOperation privilegeWithdrawn aACompromise'
+
+-- From which states a move leads where. A record whose state cannot be read (`malformed`) may be
+-- turned off, nothing else; `retire later` is a retire with a `retire_at`.
+local MOVES = {
+  ['activate'] = {to = 'active', from = 'pending active inactive retiring'},
+  ['deactivate'] = {to = 'inactive', from = 'pending active inactive retiring malformed'},
+  ['retire later'] = {to = 'retiring', from = 'active retiring'},
+  ['retire'] = {to = 'retired', from = 'active inactive retiring retired'},
+  ['revoke'] = {to = 'revoked', from = STATES .. ' malformed'},
+  ['delete'] = {to = '', from = STATES .. ' malformed'},
 }
-local MOVES = {'activate', 'deactivate', 'retire later', 'retire', 'revoke', 'delete'}
 
 -- Which fields an op takes, beside the facts for the ops on certificates.
 local TAKES = {
-  import = {state = true, retire_at = true, revoked_at = true, reason = true},
-  activate = {}, deactivate = {}, retire = {retire_at = true}, revoke = {reason = true},
-  delete = {},
-  block = {before = true}, unblock = {},
-  init = {id = true, device_id = true, change_rule = true},
+  import = 'state retire_at revoked_at reason', activate = '', deactivate = '',
+  retire = 'retire_at', revoke = 'reason', delete = '', block = 'before', unblock = '',
+  init = 'id device_id change_rule',
 }
-local ON_BLOCKS = {block = true, unblock = true}
 
 local op = ARGV[1] or ''
 local dry_run = op:sub(-1) == '?'
@@ -71,6 +63,11 @@ local function refuse(message, from)
   return {'REFUSED', 0, from or '', from or '', message}
 end
 
+local function is_in(words, word)
+  if word == '' or word:find(' ', 1, true) then return false end
+  return (' ' .. words .. ' '):find(' ' .. word .. ' ', 1, true) ~= nil
+end
+
 -- The caller's own text in a message: short, one line.
 local function quote(text)
   return '`' .. text:sub(1, QUOTED_BYTES_MAX):gsub('[^\32-\95\97-\126]', '?') .. '`'
@@ -78,7 +75,8 @@ end
 
 -- Valid UTF-8 without control characters, C1 included: nothing that could steer a terminal.
 local function is_text(value)
-  if value:find('%c') or value:find('\194[\128-\159]') or value:find('\224[\128-\159]') or
+  if not value:find('[^\32-\126]') then return true end
+  if value:find('\194[\128-\159]') or value:find('\224[\128-\159]') or
      value:find('\237[\160-\191]') or value:find('\240[\128-\143]') or
      value:find('\244[\144-\191]') then
     return false
@@ -112,32 +110,38 @@ end
 
 local function is_rule(value) return value ~= '' and #value <= RULE_BYTES_MAX and is_text(value) end
 
+local function is_state(value) return is_in(STATES, value) end
+local function is_reason(value) return is_in(REASONS, value) end
+local function is_id(value) return #value == 32 and is_hex(value) end
+local function is_yes(value) return value == 'yes' end
+
 local CHECKS = {
-  state = {function(v) return STATES[v] end,
-           'pending, active, inactive, retiring, retired or revoked'},
-  device = {is_device_id, '1 to 64 bytes of UTF-8 without + # / $ and control characters'},
-  serial = {is_hex, 'at most 64 lower-case hex digits'},
-  issuer = {is_hex, 'an authority key id of at most 64 lower-case hex digits'},
-  spki = {is_digest, '64 lower-case hex digits'},
-  not_before = {is_time, 'Unix seconds'},
-  not_after = {is_time, 'Unix seconds'},
-  retire_at = {is_time, 'Unix seconds'},
-  revoked_at = {is_time, 'Unix seconds'},
-  before = {is_time, 'Unix seconds'},
-  reason = {function(v) return REASONS[v] end,
-            'unspecified, keyCompromise, cACompromise, affiliationChanged, superseded, ' ..
-            'cessationOfOperation, privilegeWithdrawn or aACompromise'},
-  id = {function(v) return #v == 32 and is_hex(v) end, '32 random lower-case hex digits'},
-  device_id = {is_rule, 'a device-id rule such as `cn`'},
-  change_rule = {function(v) return v == 'yes' end, '`yes`'},
+  state = is_state, device = is_device_id, serial = is_hex, issuer = is_hex, spki = is_digest,
+  not_before = is_time, not_after = is_time, retire_at = is_time, revoked_at = is_time,
+  before = is_time, reason = is_reason, id = is_id, device_id = is_rule, change_rule = is_yes,
 }
+
+local function expectation(field)
+  local EXPECTED = {
+    [is_state] = 'one of ' .. STATES,
+    [is_device_id] = '1 to 64 bytes of UTF-8 without + # / $ and control characters',
+    [is_hex] = 'at most 64 lower-case hex digits',
+    [is_digest] = '64 lower-case hex digits',
+    [is_time] = 'Unix seconds',
+    [is_reason] = 'one of ' .. REASONS,
+    [is_id] = '32 random lower-case hex digits',
+    [is_rule] = 'a device-id rule such as `cn`',
+    [is_yes] = '`yes`',
+  }
+  return EXPECTED[CHECKS[field]]
+end
 
 -- What KEYS[1] names: {kind, id}; nil when it is no key of this op.
 local function read_target(prefix)
   if KEYS[1]:sub(1, #prefix) ~= prefix then return nil end
   local name = KEYS[1]:sub(#prefix + 1)
   if op == 'init' then return name == 'meta' and {kind = 'meta'} or nil end
-  if not ON_BLOCKS[op] then
+  if op ~= 'block' and op ~= 'unblock' then
     local fingerprint = name:sub(6)
     if name:sub(1, 5) ~= 'cert:' or not is_digest(fingerprint) then return nil end
     return {kind = 'cert', id = fingerprint}
@@ -152,48 +156,47 @@ end
 -- The fields of this call: {name = value}; or nil and what is wrong with them.
 local function read_fields(kind)
   if #ARGV % 2 ~= 0 then return nil, 'a field without a value: give field and value in pairs' end
-  local takes, fields = {}, {}
-  for name in pairs(TAKES[op]) do takes[name] = true end
-  if kind == 'cert' and op ~= 'delete' then
-    for _, fact in ipairs(FACTS) do takes[fact] = true end
-  end
+  local takes, fields = TAKES[op], {}
+  if kind == 'cert' and op ~= 'delete' then takes = takes .. ' ' .. table.concat(FACTS, ' ') end
   for i = 5, #ARGV, 2 do
     local name, value = ARGV[i], ARGV[i + 1]
-    if not takes[name] then return nil, op .. ' takes no field ' .. quote(name) end
+    if not is_in(takes, name) then return nil, op .. ' takes no field ' .. quote(name) end
     if fields[name] then return nil, 'field `' .. name .. '` is given twice' end
     if name == 'reason' and value == 'certificateHold' then
       return nil, 'certificateHold is not a revocation here: use deactivate, which can be undone'
     end
-    if not CHECKS[name][1](value) then
-      return nil, 'field `' .. name .. '` is ' .. quote(value) .. ': it must be ' .. CHECKS[name][2]
+    if not CHECKS[name](value) then
+      return nil, 'field `' .. name .. '` is ' .. quote(value) .. ', not ' .. expectation(name)
     end
     fields[name] = value
   end
   return fields
 end
 
--- The first key that holds something else than it should; nil when there is none.
-local function find_wrong_type(types)
-  for _, pair in ipairs(types) do
-    local found = redis.call('TYPE', pair[1]).ok
-    if found ~= 'none' and found ~= pair[2] then
-      return quote(pair[1]) .. ' is a ' .. found .. ', not a ' .. pair[2] ..
-             ': rename or delete that key first'
-    end
-  end
-  return nil
+-- What is wrong with the type of a key; nil when nothing is.
+local function find_wrong_type(key, expected)
+  local found = redis.call('TYPE', key).ok
+  if found == 'none' or found == expected then return nil end
+  return quote(key) .. ' is a ' .. found .. ', not a ' .. expected ..
+         ': rename or delete that key first'
 end
 
+-- The named fields of a hash, absent and empty ones as ''. Second: whether there is such a key.
+-- Third: what is wrong with it.
 local function read_hash(key, names)
-  local values, hash = redis.call('HMGET', key, unpack(names)), {}
-  for i, name in ipairs(names) do hash[name] = values[i] or '' end -- absent and empty are one
-  return hash
+  local values, hash, exists = redis.pcall('HMGET', key, unpack(names)), {}, false
+  if values.err then return hash, false, find_wrong_type(key, 'hash') or values.err end
+  for i, name in ipairs(names) do
+    exists = exists or values[i] ~= false
+    hash[name] = values[i] or ''
+  end
+  return hash, exists or redis.call('EXISTS', key) == 1
 end
 
 -- The state that brokers act on: see parse_record() in registry/schema.h.
 local function state_of(record)
   if record.revoked_at ~= '' then return 'revoked' end
-  if not STATES[record.state] then return 'malformed' end
+  if not is_state(record.state) then return 'malformed' end
   if record.state == 'retiring' and not is_time(record.retire_at) then return 'malformed' end
   return record.state
 end
@@ -243,13 +246,13 @@ end
 
 local function judge_revoke(record, from, fields, set)
   local stands = from == 'revoked' and record or {revoked_at = '', reason = ''}
-  if fields.reason and REASONS[stands.reason] and stands.reason ~= fields.reason then
+  if fields.reason and is_reason(stands.reason) and stands.reason ~= fields.reason then
     return refuse('it is revoked for ' .. stands.reason .. ' already: a revocation is final', from)
   end
   -- A person's HSET may have left out a part, or put another state over it: write what is missing.
   if record.state ~= 'revoked' then set.state = 'revoked' end
   if not is_time(stands.revoked_at) then set.revoked_at = now end
-  if not REASONS[stands.reason] then set.reason = fields.reason or 'unspecified' end
+  if not is_reason(stands.reason) then set.reason = fields.reason or 'unspecified' end
   return {to = 'revoked', set = set, clear = {'retire_at'}}
 end
 
@@ -265,16 +268,17 @@ end
 local function possible_from(from)
   if from == 'revoked' then return 'a revocation is final' end
   local possible = {}
-  for _, move in ipairs(MOVES) do
-    if NEXT[move][from] and NEXT[move][from] ~= from then possible[#possible + 1] = move end
+  for _, move in ipairs({'activate', 'deactivate', 'retire later', 'retire', 'revoke', 'delete'}) do
+    local leads = MOVES[move]
+    if leads.to ~= from and is_in(leads.from, from) then possible[#possible + 1] = move end
   end
   return 'possible: ' .. table.concat(possible, ', ')
 end
 
 local function judge_move(record, from, fields)
   local move = fields.retire_at and 'retire later' or op
-  local to = NEXT[move][from]
-  if not to then
+  local to = MOVES[move].to
+  if not is_in(MOVES[move].from, from) then
     return refuse(move .. ' is not possible from state ' .. quote(from) .. ': ' ..
                   possible_from(from), from)
   end
@@ -293,12 +297,11 @@ local function judge_move(record, from, fields)
 end
 
 local function judge_cert(fields)
-  local names = {'state', 'retire_at', 'revoked_at', 'reason', 'version', unpack(FACTS)}
-  local record, from = nil, ''
-  if redis.call('EXISTS', KEYS[1]) == 1 then
-    record = read_hash(KEYS[1], names)
-    from = state_of(record)
-  end
+  local record, exists, problem =
+    read_hash(KEYS[1], {'state', 'retire_at', 'revoked_at', 'reason', 'version', unpack(FACTS)})
+  if problem then return refuse(problem) end
+  if not exists then record = nil end
+  local from = exists and state_of(record) or ''
   if op ~= 'import' and not record then
     return {'MISSING', 0, '', '', 'there is no record of this certificate: import it first'}
   end
@@ -318,8 +321,9 @@ local function judge_cert(fields)
 end
 
 local function judge_block(fields)
-  local exists = redis.call('EXISTS', KEYS[1]) == 1
-  local from = exists and 'blocked' or ''
+  local block, exists, problem = read_hash(KEYS[1], {'before'})
+  if problem then return refuse(problem) end
+  local before, from = block.before, exists and 'blocked' or ''
   if expected ~= '' then return refuse('a block has no version to expect', from) end
   if op == 'unblock' then
     if not exists then return {'MISSING', 0, '', '', 'there is no such block'} end
@@ -327,7 +331,6 @@ local function judge_block(fields)
   end
   local change = {from = from, to = 'blocked', set = {before = fields.before}, clear = {'before'}}
   if not exists then return change end
-  local before = redis.call('HGET', KEYS[1], 'before') or ''
   local all = not is_time(before) -- every certificate is blocked, as parse_block() reads it
   if (all and not fields.before) or before == fields.before then
     return {'SAME', 0, from, from, 'it is blocked so already'}
@@ -367,25 +370,57 @@ local function write_log(seq, change)
   redis.call('XADD', KEYS[3], 'MAXLEN', '~', LOG_ENTRIES_MAX, '*', unpack(entry))
 end
 
--- Brings the indexes in line with a record; removes it from them when it is deleted.
-local function write_indexes(prefix, fingerprint, change)
+-- The members that the indexes have for a record: {index, score, member}.
+local function index_entries(prefix, fingerprint, change)
   local function fact(name) return change.set and change.set[name] or change.record[name] or '' end
-  local function update(index, score, member)
-    if change.delete then
-      redis.call('ZREM', prefix .. index, member)
-    else
-      redis.call('ZADD', prefix .. index, score, member)
-    end
+  local device, spki, not_after, entries = fact('device'), fact('spki'), fact('not_after'), {}
+  if is_device_id(device) then entries[1] = {'index:device', 0, device .. '/' .. fingerprint} end
+  if is_digest(spki) then entries[#entries + 1] = {'index:spki', 0, spki .. '/' .. fingerprint} end
+  if is_time(not_after) then entries[#entries + 1] = {'index:expiry', not_after, fingerprint} end
+  for _, entry in ipairs(entries) do entry[1] = prefix .. entry[1] end
+  return entries
+end
+
+-- What this change does to the indexes: they follow a record from its first transition on, and only
+-- new facts and its deletion are news to them.
+local function stale_entries(prefix, target, change)
+  if target.kind ~= 'cert' then return {} end
+  local news = change.delete or (change.record.version or '') == ''
+  for _, fact in ipairs(FACTS) do news = news or change.set[fact] ~= nil end
+  return news and index_entries(prefix, target.id, change) or {}
+end
+
+local function write_index(entry, delete)
+  if delete then
+    redis.call('ZREM', entry[1], entry[3])
+  else
+    redis.call('ZADD', entry[1], entry[2], entry[3])
   end
-  local device, spki, not_after = fact('device'), fact('spki'), fact('not_after')
-  if is_device_id(device) then update('index:device', 0, device .. '/' .. fingerprint) end
-  if is_digest(spki) then update('index:spki', 0, spki .. '/' .. fingerprint) end
-  if is_time(not_after) then update('index:expiry', not_after, fingerprint) end
+end
+
+local function stamp(target, set, seq)
+  if target.kind == 'meta' then return end
+  set.updated_at, set.updated_by, set.note = now, by, note ~= '' and note or nil
+  set.version = target.kind == 'cert' and seq or nil
+end
+
+local function write_hash(set)
+  local arguments = {}
+  for name, value in pairs(set) do
+    arguments[#arguments + 1] = name
+    arguments[#arguments + 1] = value
+  end
+  redis.call('HSET', KEYS[1], unpack(arguments))
 end
 
 -- The one place that writes.
 local function commit(prefix, target, change)
-  local expires = not change.delete and redis.call('PTTL', KEYS[1]) >= 0
+  local entries = stale_entries(prefix, target, change)
+  for _, entry in ipairs(entries) do
+    local problem = find_wrong_type(entry[1], 'zset')
+    if problem then return refuse(problem, change.from) end
+  end
+  local expires = change.from ~= '' and not change.delete and redis.call('PTTL', KEYS[1]) >= 0
   local message = expires and 'its time to live is removed' or ''
   if dry_run then return {'OK', 0, change.from, change.to, message} end
   -- DEL and HDEL go first: Redis permits them when memory is full, and then the rest of the script
@@ -397,20 +432,12 @@ local function commit(prefix, target, change)
   end
   local seq = redis.call('HINCRBY', KEYS[2], 'seq', 1)
   if not change.delete then
-    local set, arguments = change.set, {}
-    if target.kind ~= 'meta' then
-      set.updated_at, set.updated_by, set.note = now, by, note ~= '' and note or nil
-      set.version = target.kind == 'cert' and seq or nil
-    end
-    for name, value in pairs(set) do
-      arguments[#arguments + 1] = name
-      arguments[#arguments + 1] = value
-    end
-    redis.call('HSET', KEYS[1], unpack(arguments))
+    stamp(target, change.set, seq)
+    write_hash(change.set)
     -- What was decided, above all a refusal, must not evaporate.
     if expires then redis.call('PERSIST', KEYS[1]) end
   end
-  if target.kind == 'cert' then write_indexes(prefix, target.id, change) end
+  for _, entry in ipairs(entries) do write_index(entry, change.delete) end
   write_log(seq, change)
   return {'OK', seq, change.from, change.to, message}
 end
@@ -429,7 +456,8 @@ local function find_bad_argument()
 end
 
 local function read_meta()
-  local meta = read_hash(KEYS[2], {'id', 'format', 'seq', 'device_id'})
+  local meta, _, problem = read_hash(KEYS[2], {'id', 'format', 'seq', 'device_id'})
+  if problem then return nil, problem end
   if meta.format ~= '' and meta.format ~= FORMAT then
     return nil, 'the data set has format ' .. quote(meta.format) .. ', this program knows ' ..
                 FORMAT .. ': use a newer one'
@@ -455,10 +483,7 @@ local function run()
   local fields
   fields, problem = read_fields(target.kind)
   if problem then return refuse(problem) end
-  problem = find_wrong_type({
-    {KEYS[1], 'hash'}, {KEYS[2], 'hash'}, {KEYS[3], 'stream'}, {prefix .. 'index:device', 'zset'},
-    {prefix .. 'index:spki', 'zset'}, {prefix .. 'index:expiry', 'zset'},
-  })
+  problem = find_wrong_type(KEYS[3], 'stream')
   if problem then return refuse(problem) end
   local meta
   meta, problem = read_meta()

@@ -42,8 +42,11 @@ read_url() {
     unix:///*\?db=*) socket=${url#unix://} database=${socket##*\?db=} socket=${socket%\?db=*} ;;
     unix:///*) socket=${url#unix://} ;;
     rediss://* | redis-sentinel://*)
-      die "$exit_usage" 'LEAFGATE_REDIS_URL: rediss:// and redis-sentinel:// are not supported by this version' ;;
-    *) die "$exit_usage" 'LEAFGATE_REDIS_URL: write redis://[USER@]HOST[:PORT][/DB] or unix:///PATH[?db=DB]' ;;
+      die "$exit_usage" \
+        'LEAFGATE_REDIS_URL: rediss:// and redis-sentinel:// are not supported by this version' ;;
+    *)
+      die "$exit_usage" \
+        'LEAFGATE_REDIS_URL: write redis://[USER@]HOST[:PORT][/DB] or unix:///PATH[?db=DB]' ;;
   esac
   : "${port:=6379}" "${database:=0}"
   is_number "$port" && is_number "$database" ||
@@ -58,7 +61,9 @@ read_tcp_url() {
     *@*) user=${authority%@*} authority=${authority##*@} ;;
   esac
   case $user in
-    *:*) die "$exit_usage" 'LEAFGATE_REDIS_URL: a password there would show in process lists: set REDISCLI_AUTH' ;;
+    *:*)
+      die "$exit_usage" \
+        'LEAFGATE_REDIS_URL: a password there would show in process lists: set REDISCLI_AUTH' ;;
   esac
   case $authority in
     \[*\]*) host=${authority#\[} host=${host%%\]*} port=${authority##*\]} port=${port#:} ;;
@@ -92,11 +97,16 @@ connect() {
   command -v redis-cli >/dev/null || die "$exit_usage" 'redis-cli is not installed (Debian: redis-tools)'
   read_url
   read_prefix
+  # Without a password redis-cli silently stays the default user.
+  [ -z "$user" ] || [ -n "${REDISCLI_AUTH-}" ] ||
+    die "$exit_usage" 'LEAFGATE_REDIS_URL names a user: set REDISCLI_AUTH to its password'
   pong=$(redis PING) || :
   case $pong in
     PONG | NOPERM*) ;;
     *AUTH* | *WRONGPASS* | *'SELECT '*) die "$exit_refused" "redis refuses the log-in: $pong" ;;
-    *) die "$exit_unreachable" "redis does not answer: ${pong:-no answer in $answer_seconds s}: check LEAFGATE_REDIS_URL" ;;
+    *)
+      : "${pong:=no answer in $answer_seconds s}"
+      die "$exit_unreachable" "redis does not answer: $pong: check LEAFGATE_REDIS_URL" ;;
   esac
 }
 
@@ -163,8 +173,14 @@ transition() {
   shift
   reply=$(redis --raw --eval "$lua" "${prefix}cert:$fingerprint" "${prefix}meta" "${prefix}log" , \
     "$asked" '' "$by" "$note" "$@") || :
-  # The last line, the message, may be empty and is lost with the others' ends then.
-  { IFS= read -r status && read -r seq && IFS= read -r from && IFS= read -r to && IFS= read -r message; } <<END || :
+  # Empty lines at the end are lost; reading them again leaves the variables empty.
+  {
+    IFS= read -r status
+    IFS= read -r seq
+    IFS= read -r from
+    IFS= read -r to
+    IFS= read -r message
+  } <<END || :
 $reply
 END
   case $status in

@@ -98,6 +98,17 @@ TEST_CASE("of several, those that can be changed are, and the rest makes it a 1"
   CHECK_THAT(ran.out, ContainsSubstring("activated 1, unchanged 0, failed 1"));
 }
 
+TEST_CASE("a selector may follow --device", "[cli]") {
+  const Cli cli;
+  const CertFiles dev1 = device("dev1");
+  const CertFiles dev2 = device("dev2");
+  cli.run({"cert", "import", dev1.certificate, dev2.certificate});
+
+  CHECK(cli.run({"cert", "activate", "--device", "dev1", dev2.fingerprint}).status == 0);
+  CHECK(cli.field(dev1.fingerprint, "state") == "active");
+  CHECK(cli.field(dev2.fingerprint, "state") == "active");
+}
+
 TEST_CASE("a slip in one selector is found before any certificate is changed", "[cli]") {
   const Cli cli;
   const CertFiles dev1 = device("dev1");

@@ -12,8 +12,9 @@ namespace {
 
 std::set<std::string> listed(const Cli& cli, std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), {"cert", "list"});
+  const Json document = cli.json(arguments);
   std::set<std::string> out;
-  for (const auto& entry : cli.json(arguments)["certificates"])
+  for (const auto& entry : document["certificates"])
     out.insert(entry["fingerprint"].get<std::string>());
   return out;
 }
@@ -123,7 +124,8 @@ TEST_CASE("status counts states and blocks and warns of what needs attention", "
   CHECK(status["certificates"]["by_state"]["inactive"] == 1);
   CHECK(status["blocks"]["devices"] == 1);
   CHECK(status["log"]["entries"] == 4);
-  CHECK(status["warnings"].size() == 2);  // no id, no broker
+  CHECK(status["certificates"]["counted_by"] == "registry");
+  CHECK(status["warnings"].size() == 2);  // no device-id rule, no broker
 
   fleet.cli.run({"registry", "init"});
   fleet.cli.redis.cli({"HSET", "leafgate:broker:gateway-1", "instance", "x", "mode", "report",
@@ -155,7 +157,7 @@ TEST_CASE("watch follows changes and events, from the past on when asked, and en
     return out;
   };
   REQUIRE(eventually([&] { return lines().size() == 1; }));
-  cli.run({"cert", "activate", dev1.certificate, "--note", "\x1b[31mred"});
+  cli.run({"cert", "activate", dev1.certificate});
   cli.redis.cli({"XADD", "leafgate:events", "*", "kind", "refused", "stream", "forged", "reason",
                  "unknown_certificate"});
   REQUIRE(eventually([&] { return lines().size() == 3; }));

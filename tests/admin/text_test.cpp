@@ -38,7 +38,7 @@ TEST_CASE("what is not a time is refused with examples of what would be", "[admi
 }
 
 TEST_CASE("a formatted time is read back as the same second", "[admin][text]") {
-  const auto seconds = GENERATE(0, 1, 951'782'400, 1'800'000'000, 4'102'444'799);
+  const auto seconds = GENERATE(0L, 1L, 951'782'400L, 1'800'000'000L, 4'102'444'799L);
   const policy::Time time{std::chrono::seconds(seconds)};
 
   CHECK(parse_time(format_time(time), kNow).value() == time);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <chrono>
+#include <sstream>
 
 #include "tests/admin/cli.h"
 #include "tests/catch.h"
@@ -55,7 +56,8 @@ TEST_CASE("a Redis that does not answer is given up after --timeout", "[cli][usa
 TEST_CASE("a Redis that wants a log-in refuses without one and serves with one", "[cli][usage]") {
   const TempDir dir;
   write_file(dir / "password", "s3cret\n");
-  RedisServer redis(RedisOptions{"redis-server", false, {"--requirepass", "s3cret"}});
+  const RedisServer redis;
+  REQUIRE(redis.cli({"CONFIG", "SET", "requirepass", "s3cret"}) == "OK");
   const auto status = [&](std::vector<std::string> more) {
     std::vector<std::string> argv = {LEAFGATE_CLI, "status", "--url", redis.url()};
     argv.insert(argv.end(), more.begin(), more.end());
@@ -66,6 +68,51 @@ TEST_CASE("a Redis that wants a log-in refuses without one and serves with one",
   CHECK(without.status == 1);
   CHECK_THAT(without.err, ContainsSubstring("NOAUTH"));
   CHECK(status({"--password-file", dir / "password"}).status == 0);
+}
+
+TEST_CASE("the Redis users of deploy/redis-acl have the rights that the commands need",
+          "[cli][usage]") {
+  const Cli cli;
+  const TempDir dir;
+  write_file(dir / "password", "s3cret\n");
+  for (const std::string user : {"admin", "reader"}) {
+    std::istringstream words(read_file("deploy/redis-acl/" + user + ".acl"));
+    std::vector<std::string> command = {"ACL", "SETUSER"};
+    std::string word;
+    for (words >> word; words >> word;) {
+      // A selector in parentheses is one argument.
+      while (word.front() == '(' && word.back() != ')') {
+        std::string more;
+        REQUIRE(words >> more);
+        word += ' ' + more;
+      }
+      command.push_back(word);
+    }
+    command.emplace_back(">s3cret");
+    REQUIRE(cli.redis.cli(command) == "OK");
+  }
+  const CertFiles dev1 = device("dev1");
+  const auto as = [&](const std::string& user, std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(),
+                     {"--username", "leafgate-" + user, "--password-file", dir / "password"});
+    return cli.run(arguments).status;
+  };
+
+  CHECK(as("admin", {"registry", "init"}) == 0);
+  CHECK(as("admin", {"cert", "import", dev1.certificate, "--activate"}) == 0);
+  CHECK(as("admin", {"device", "block", "dev9"}) == 0);
+  CHECK(as("admin", {"device", "unblock", "dev9"}) == 0);
+  CHECK(as("admin", {"cert", "import", "--from-events"}) == 0);
+  for (const std::string user : {"admin", "reader"}) {
+    CHECK(as(user, {"status", "--count"}) == 0);
+    CHECK(as(user, {"cert", "list"}) == 0);
+    CHECK(as(user, {"cert", "list", "--device", "dev1", "--expires-within", "90d"}) == 0);
+    CHECK(as(user, {"cert", "show", dev1.certificate}) == 0);
+    CHECK(as(user, {"device", "show", "dev1"}) == 0);
+    CHECK(as(user, {"explain", dev1.certificate}) == 0);
+  }
+  CHECK(as("reader", {"cert", "deactivate", dev1.fingerprint}) == 1);
+  CHECK(cli.field(dev1.fingerprint, "state") == "active");
 }
 
 TEST_CASE("--config brings server, prefix and rules; the command line wins", "[cli][usage]") {

@@ -14,7 +14,9 @@ TEST_CASE("a plain value is written as it is", "[base][log]") {
   CHECK(escape("dev-1.example:7/x@y") == "dev-1.example:7/x@y");
 }
 
-TEST_CASE("an empty value is written as empty quotes", "[base][log]") { CHECK(escape("") == "\"\""); }
+TEST_CASE("an empty value is written as empty quotes", "[base][log]") {
+  CHECK(escape("") == "\"\"");
+}
 
 TEST_CASE("a hostile value can neither end its field nor start a new line", "[base][log]") {
   CHECK(escape("a\" state=active\nleafgate: granted") ==
@@ -32,14 +34,16 @@ TEST_CASE("a long value is cut and says so", "[base][log]") {
 
 TEST_CASE("a line never grows past its limit", "[base][log]") {
   Line line(Level::kWarning, "refused");
-  for (int i = 0; i < 100; ++i) line.add("k", std::string(300, '\x01'));
+  for (int i = 0; i < 100; ++i)
+    line.add("k", std::string(300, '\x01'));
 
   CHECK(line.text().size() <= leafgate::log::kMaxLine);
 }
 
 TEST_CASE("a full queue drops new lines and reports how many", "[base][log]") {
   leafgate::log::Queue queue(2);
-  for (int i = 0; i < 5; ++i) queue.push(Line(Level::kInfo, "event").add("i", i));
+  for (int i = 0; i < 5; ++i)
+    queue.push(Line(Level::kInfo, "event").add("i", i));
   std::vector<std::string> seen;
 
   queue.drain([&](Level, const std::string& text) { seen.push_back(text); });

@@ -34,12 +34,13 @@ KeyFacts key_facts(const std::string& key) {
   return kKnown.at(key);
 }
 
-// The values of one attribute in openssl's -subj syntax, `/CN=a/OU=b`.
+// The values of one attribute in openssl's -subj syntax, `/CN=a/OU=\+`.
 std::vector<std::string> attribute(const std::string& subject, const std::string& name) {
   std::vector<std::string> values;
   for (std::size_t at = 0; at < subject.size();) {
     const auto end = std::min(subject.find('/', at + 1), subject.size());
-    const auto part = subject.substr(at + 1, end - at - 1);
+    auto part = subject.substr(at + 1, end - at - 1);
+    part.erase(std::remove(part.begin(), part.end(), '\\'), part.end());
     if (part.starts_with(name + "=")) values.push_back(part.substr(name.size() + 1));
     at = end;
   }

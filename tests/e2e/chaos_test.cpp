@@ -50,7 +50,7 @@ void act(Device& device, std::mt19937& random) {
 bool change(const World& world, const std::string& key, std::mt19937& random) {
   static const std::vector<std::string> states = {"active",   "active",  "active", "inactive",
                                                   "inactive", "pending", "retired"};
-  const unsigned dice = random() % 10;
+  const auto dice = random() % 10;
   if (dice == 0) {
     world.redis.cli({"DEL", key});
     return false;

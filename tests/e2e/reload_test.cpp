@@ -48,7 +48,7 @@ TEST_CASE("a reload leaves admitted devices connected and offline sessions whole
 
   CHECK(live.ping());
   CHECK(old_protocol.ping());
-  REQUIRE(live.publish("reload/1", "kept", 1) == 0);
+  REQUIRE(took(live.publish("reload/1", "kept", 1)));
   offline = world().connected(durable);
   CHECK(offline.session_present());
   CHECK(offline.receive().value_or(Message{}).payload == "kept");
@@ -95,7 +95,7 @@ TEST_CASE("a reload applies changed rules to the sessions that are live", "[e2e]
 
   CHECK(one.ended());
   CHECK(two.ping());
-  CHECK(two.publish("rules2/x", "", 1).value_or(-1) < 0x80);
+  CHECK(took(two.publish("rules2/x", "", 1)));
   CHECK(two.publish("elsewhere", "", 1) == kNotAuthorized);
 }
 
@@ -153,14 +153,14 @@ TEST_CASE("password_file and acl_file are read again although we hear of the rel
   options.before_plugin = "acl_file " + acl;
   World own(options);
   MqttClient client = own.connected(own.device("acl1"), "acl1");
-  CHECK(client.publish("one/acl1/x", "", 1).value_or(-1) < 0x80);
+  CHECK(took(client.publish("one/acl1/x", "", 1)));
   CHECK(client.publish("two/acl1/x", "", 1) == kNotAuthorized);
 
   write_file(acl, "pattern readwrite two/%u/#\n");
   own.broker.reload();
 
   CHECK(client.publish("one/acl1/x", "", 1) == kNotAuthorized);
-  CHECK(client.publish("two/acl1/x", "", 1).value_or(-1) < 0x80);
+  CHECK(took(client.publish("two/acl1/x", "", 1)));
 }
 
 TEST_CASE("a broker with a bad leafgate.yaml does not start, and says where it is bad", "[e2e]") {

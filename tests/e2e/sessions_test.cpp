@@ -145,10 +145,10 @@ TEST_CASE("an inactive device's offline session waits for it and is not given to
   REQUIRE(client.subscribe("cmd/offline1", 1) == 1);
   client.disconnect();
 
-  REQUIRE(sender.publish("cmd/offline1", "first", 1) == 0);
+  REQUIRE(took(sender.publish("cmd/offline1", "first", 1)));
   world().set_state(certificate, "inactive");
   world().settle();
-  REQUIRE(sender.publish("cmd/offline1", "second", 1) == 0);
+  REQUIRE(took(sender.publish("cmd/offline1", "second", 1)));
   CHECK(client.connect(durable(certificate, "offline1")) == Connected::kRefused);
   CHECK_FALSE(client.receive(seconds(0)));
 
@@ -169,12 +169,30 @@ TEST_CASE("an ended session with queued messages gets none of them while it is r
   world().set(certificate, {"state", "revoked", "revoked_at", in_seconds(0)});
   REQUIRE(client.ended());
   CHECK_FALSE(client.receive(seconds(0)));
-  REQUIRE(sender.publish("cmd/offline2", "secret", 1) == 0);
+  REQUIRE(took(sender.publish("cmd/offline2", "secret", 1)));
 
   CHECK(client.connect(durable(certificate, "offline2")) == Connected::kRefused);
   CHECK_FALSE(client.receive(seconds(0)));
   CHECK(world().broker.log().find("Sending PUBLISH to offline2") == std::string::npos);
   CHECK(sender.ping());
+}
+
+TEST_CASE("a session that was ended keeps its subscriptions for when its device is active again",
+          "[e2e][offline]") {
+  const CertFiles certificate = world().device("offline4");
+  MqttClient sender = world().connected(world().device("sender4"), "sender4");
+  MqttClient client = world().connected(durable(certificate, "offline4"));
+  REQUIRE(client.subscribe("cmd/offline4", 1) == 1);
+
+  world().set_state(certificate, "inactive");
+  REQUIRE(client.ended());
+  REQUIRE(took(sender.publish("cmd/offline4", "meanwhile", 1)));
+  world().set_state(certificate, "active");
+
+  client = world().connected(durable(certificate, "offline4"));
+  CHECK(client.session_present());
+  CHECK(client.receive().value_or(Message{}).payload == "meanwhile");
+  CHECK(flows(sender, client, "cmd/offline4"));
 }
 
 TEST_CASE("nothing is queued for a blocked device's offline session", "[e2e][offline]") {
@@ -189,7 +207,7 @@ TEST_CASE("nothing is queued for a blocked device's offline session", "[e2e][off
   REQUIRE(sender.publish("cmd/offline3", "while blocked", 1).has_value());
   world().redis.cli({"DEL", "leafgate:block:device:offline3"});
   world().settle();
-  REQUIRE(sender.publish("cmd/offline3", "after", 1) == 0);
+  REQUIRE(took(sender.publish("cmd/offline3", "after", 1)));
 
   client = world().connected(durable(certificate, "offline3"));
   CHECK(client.session_present());
@@ -199,7 +217,7 @@ TEST_CASE("nothing is queued for a blocked device's offline session", "[e2e][off
 TEST_CASE("a retained message is delivered although its publisher is long gone", "[e2e]") {
   {
     MqttClient publisher = world().connected(world().device("retain1"), "retain1");
-    REQUIRE(publisher.publish("retained/here", "kept", 1, true) == 0);
+    REQUIRE(took(publisher.publish("retained/here", "kept", 1, true)));
     publisher.disconnect();
   }
   MqttClient reader = world().connected(world().device("retain2"), "retain2");
@@ -286,7 +304,7 @@ TEST_CASE("a websocket client that is being closed can do nothing any more", "[e
   options.port = world().broker.websocket_port();
   options.websocket = true;
   MqttClient client = world().connected(options);
-  REQUIRE(client.publish("web3/before", "", 1) == 0);
+  REQUIRE(took(client.publish("web3/before", "", 1)));
   REQUIRE(watcher.receive()->topic == "web3/before");
 
   world().set_state(certificate, "inactive");

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -62,6 +63,9 @@ class World {
   CertFiles probe_;
   bool probe_active_ = false;
 };
+
+// Did the broker take it? 0x10, "no matching subscribers", is a yes as well.
+bool took(const std::optional<int>& puback);
 
 // Does what `from` publishes to `topic` reach `to`, which has subscribed to it?
 bool flows(MqttClient& from, MqttClient& to, const std::string& topic);

@@ -97,7 +97,9 @@ int mosquitto_callback_unregister(mosquitto_plugin_id_t*, int event, MOSQ_FUNC_g
 }
 
 #ifdef FAKE_BROKER_2_1
-mosquitto* mosquitto_client(const char* client_id) {
+// Named apart in C++, where 2.1's headers have a type of this name.
+mosquitto* find_client(const char* client_id) __asm__("mosquitto_client");
+mosquitto* find_client(const char* client_id) {
   const auto& by_id = fake_broker().by_id;
   const auto at = by_id.find(client_id);
   return at == by_id.end() ? nullptr : at->second;

@@ -114,6 +114,7 @@ TEST_CASE("values at their limits are taken and one beyond is refused", "[regist
       {"spki", std::string(64, '0'), true},
       {"spki", std::string(63, '0'), false},
       {"not_before", "0", true},
+      {"not_before", "0000000000001", false},
       {"not_before", "-1", false},
       {"not_before", " 1", false},
       {"not_before", "1e9", false},
@@ -203,6 +204,9 @@ TEST_CASE("incomplete, doubled and misplaced arguments are refused", "[registry]
            {"activate", "", "me", "", "state", "active"},
            {"activate", "", "me", "", "revoked_at", "1"},
            {"delete", "", "me", "", "device", "dev1"},
+           {"delete", "", "me", "", "", ""},
+           {"activate", "", "me", "", "", "x"},
+           {"activate", "", "me", "", "device serial", "0a"},
        }) {
     check_refused(registry, kKeys, arguments);
   }
@@ -220,8 +224,11 @@ TEST_CASE("keys of another type are left alone and named", "[registry][arguments
   registry.call({"SET", key, "not ours"});
   const auto before = registry.everything();
 
-  const auto outcome =
-      registry.apply(change(Op::kImport, cert_key('1'), {{"state", "active"}, {"device", "dev1"}}));
+  const auto outcome = registry.apply(change(Op::kImport, cert_key('1'),
+                                             {{"state", "active"},
+                                              {"device", "dev1"},
+                                              {"spki", std::string(64, 'a')},
+                                              {"not_after", "4102444800"}}));
 
   CHECK(outcome.kind == Kind::kRefused);
   CHECK_THAT(outcome.message, ContainsSubstring("`" + key + "` is a string"));

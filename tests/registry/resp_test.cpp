@@ -8,6 +8,7 @@
 
 using namespace leafgate;
 using namespace leafgate::registry;
+using namespace std::string_view_literals;
 
 namespace {
 
@@ -39,14 +40,14 @@ bool breaks_off(std::string_view bytes) {
 }
 
 constexpr std::string_view kHash =
-    "*3\r\n$6\r\nactive\r\n$-1\r\n*2\r\n:42\r\n*1\r\n$5\r\na\0b\r\n\r\n";
+    "*3\r\n$6\r\nactive\r\n$-1\r\n*2\r\n:42\r\n*1\r\n$5\r\na\0b\r\n\r\n"sv;
 
 }  // namespace
 
 TEST_CASE("a command is an array of bulk strings, whatever its words hold", "[resp]") {
   std::string bytes;
   encode({"SET", "a b", std::string("x\r\n\0y", 5), ""}, bytes);
-  CHECK(bytes == std::string("*4\r\n$3\r\nSET\r\n$3\r\na b\r\n$5\r\nx\r\n\0y\r\n$0\r\n\r\n", 48));
+  CHECK(bytes == "*4\r\n$3\r\nSET\r\n$3\r\na b\r\n$5\r\nx\r\n\0y\r\n$0\r\n\r\n"sv);
 }
 
 TEST_CASE("each kind of reply is recognised as itself only", "[resp]") {
@@ -176,7 +177,7 @@ TEST_CASE("no sequence of bytes does more harm than an error", "[resp]") {
     bool alive = true;
     for (int piece = 0; alive && piece < 4; ++piece) {
       std::string bytes;
-      for (unsigned i = random() % 24; i > 0; --i)
+      for (std::size_t i = random() % 24; i > 0; --i)
         bytes += alphabet[random() % alphabet.size()];
       alive = feed(reader, bytes).ok();
       while (alive) {

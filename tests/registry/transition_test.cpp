@@ -200,7 +200,7 @@ TEST_CASE("revoke completes a record that a person only called revoked", "[regis
 
 TEST_CASE("a revocation keeps its reason", "[registry][transition]") {
   Registry registry;
-  registry.hset(cert_key(kKey), {{"state", "active"}, {"reason", "left by hand"}});
+  registry.hset(cert_key(kKey), {{"state", "active"}, {"reason", "cessationOfOperation"}});
 
   CHECK(registry.apply(change(Op::kRevoke, cert_key(kKey), {{"reason", "superseded"}})).kind ==
         Kind::kApplied);
@@ -453,6 +453,17 @@ TEST_CASE("a record written by hand is indexed by its first transition", "[regis
   CHECK(registry.sorted_set("leafgate:index:device") ==
         std::vector<std::string>{"dev1/" + fingerprint(kKey), "0"});
   CHECK(registry.sorted_set("leafgate:index:spki").empty());
+}
+
+TEST_CASE("a fact added later is indexed", "[registry][transition]") {
+  Registry registry;
+  registry.apply(change(Op::kImport, cert_key(kKey), {{"state", "active"}}));
+  CHECK(registry.sorted_set("leafgate:index:device").empty());
+
+  registry.apply(change(Op::kDeactivate, cert_key(kKey), {{"device", "dev1"}}));
+
+  CHECK(registry.sorted_set("leafgate:index:device") ==
+        std::vector<std::string>{"dev1/" + fingerprint(kKey), "0"});
 }
 
 TEST_CASE("the note is that of the last change", "[registry][transition]") {

@@ -17,15 +17,15 @@ struct CertFiles {
 };
 
 struct CertSpec {
-  std::string cn = "dev1";               // empty: no CN in the subject
-  std::string subject = "";              // openssl -subj syntax; overrides cn when not empty
-  std::vector<std::string> san = {};     // e.g. `URI:urn:device:dev1`
-  std::string key = "P-256";             // P-256 P-384 P-521 ed25519 ed448 rsa:2048 rsa:1024 secp256k1 …
-  std::string digest = "sha256";         // sha1, sha512 …; md5 with an RSA CA only
+  std::string cn = "dev1";            // empty: no CN in the subject
+  std::string subject = "";           // openssl -subj syntax; overrides cn when not empty
+  std::vector<std::string> san = {};  // e.g. `URI:urn:device:dev1`
+  std::string key = "P-256";      // P-256 P-384 P-521 ed25519 ed448 rsa:2048 rsa:1024 secp256k1 …
+  std::string digest = "sha256";  // sha1, sha512 …; md5 with an RSA CA only
   std::string extended_key_usage = "clientAuth";  // empty: no extension
   bool ca = false;
   bool authority_key_id = true;
-  std::string not_before = "-1h";        // relative to now: -1h +30d …; or YYYYMMDDHHMMSSZ
+  std::string not_before = "-1h";  // relative to now: -1h +30d …; or YYYYMMDDHHMMSSZ
   std::string not_after = "+30d";
 };
 

@@ -16,7 +16,9 @@ struct Description {
   policy::Fingerprint fingerprint;
   std::string subject;
   std::string issuer;
-  std::string serial;  // lower-case hex, no separators, at most 40 digits (RFC 5280 §4.1.2.2)
+  // Lower-case hex, two digits a byte, at most 20 bytes (RFC 5280 §4.1.2.2). A negative one
+  // begins with `-`.
+  std::string serial;
   std::string issuer_key_id;    // authority key id, lower-case hex; empty when absent
   std::string subject_key_id;   // likewise
   std::string subject_name_id;  // the issuer_name_id (policy/vocabulary.h) of what it issues

@@ -43,7 +43,9 @@ Result<Credential> make_issuing_ca(const CaRequest& request, const Credential& r
                                    policy::Time now);
 
 struct DeviceRequest {
-  std::string device;  // REQUIRES: policy::is_device_id(); becomes CN and SAN `URI:urn:device:<id>`
+  // A policy::is_device_id(). Becomes the CN as it is, and the SAN `URI:urn:device:<id>` with what
+  // a URI cannot hold percent-encoded (RFC 8141 §2).
+  std::string device;
   std::chrono::seconds validity{};
   NewKey key = NewKey::kP256;
 };
@@ -55,8 +57,9 @@ Result<Credential> issue_device(const DeviceRequest& request, const Credential& 
                                 policy::Time now);
 
 struct ServerRequest {
-  std::vector<std::string>
-      names;  // at least one; host names and IP addresses; the first becomes the CN
+  // 1 to 100 host names (letters, digits, hyphens; no wildcards) and IP addresses. The first
+  // becomes the CN, which holds 64 characters at most.
+  std::vector<std::string> names;
   std::chrono::seconds validity{};
   NewKey key = NewKey::kP256;
 };

@@ -9,6 +9,7 @@
 #include <charconv>
 #include <sstream>
 #include <system_error>
+#include <utility>
 
 #include "config/duration.h"
 #include "policy/text.h"

@@ -41,6 +41,8 @@ Lookup::Lookup(std::string host, std::uint16_t port)
   if (getaddrinfo(host_.c_str(), request_->service.c_str(), &request_->hints, &found) == 0) {
     known_ = take_addresses(found);
     freeaddrinfo(found);
+  }
+  if (!known_.empty()) {
     request_.reset();
     return;
   }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "policy/vocabulary.h"
 
+#include <cctype>
+#include <utility>
+
 #include "tests/catch.h"
 #include "tests/policy/samples.h"
 

@@ -96,6 +96,7 @@ Verdict Gate::authenticate(mosquitto* client) {
   rejudge(*known, clocks_.now());
   if (!known->condemned) return {kGranted, Then::kDefer};
   const Decision decision = no(*known->condemned);
+  notices_.refused(candidate.subject(), {.reason = decision.reason});
   if (!known->confirmed) sessions_.turn_away(client);
   return {decision, Then::kDefer};
 }

@@ -2,21 +2,16 @@
 // Who may connect, and who may do what: gathers certificate, registry and rules for
 // policy::decide(), keeps the table of sessions true, and applies `mode: report` and `then: defer`.
 //
-//   who asks                                       known by                      answer
-//   a judged session                               pointer and client id         its rules; no once
-//   condemned live, never judged (a listener that takes the  not in the table,             judged
-//   now; refused: no, and
-//     username from the certificate, MQTT 5 auth)  has a certificate             TICK ends it
-//   not live (offline session, delayed will,       not in the table,             receive: yes
-//   unless its device is
-//     source of a retained message)                no certificate                blocked; publish:
-//     by the rules of
-//                                                                                the device it is
-//                                                                                named after;
-//                                                                                subscribe: no
-//   an offline session while the broker reloads    the same                      yes: on 2.0 a no
-//   corrupts its list a client of `without_certificate`              username and address neither:
-//   password_file decides
+// Who asks is known by the broker's pointer, the client id and the certificate:
+//
+// - A judged session (pointer and client id in the table): its rules; no once it is condemned.
+// - Live, never judged (has a certificate; the listener takes user names from certificates): judged
+//   now; refused, the answer is no and TICK ends it.
+// - Not live (no certificate: offline session, delayed will, source of a retained message): no when
+//   its device is blocked. Otherwise receive: yes; publish: by the rules of the device it is named
+//   after; subscribe: no.
+// - Not live, while the broker reloads: yes, because on 2.0 a no corrupts its list of sessions.
+// - A client of `without_certificate`, by user name and address: neither yes nor no.
 //
 // Before the first TICK everybody is refused: a broker that never ticks could never end a session
 // (2.0.11 with per_listener_settings). A healthy one ticks before it reads its first packet.

@@ -175,21 +175,25 @@ void Plugin::tick() {
   rejudge_.run(now);
 
   const milliseconds since_start = uptime();
-  if (since_start >= next_housekeeping_) keep_house(since_start);
+  if (since_start >= next_log_) keep_house(since_start);
   // The timer gets the loop round again at once while there is work, and wakes it at the next
   // deadline.
   wake_->at(rejudge_.busy() ? now : sessions_.first_deadline());
 }
 
 void Plugin::keep_house(milliseconds now) {
-  next_housekeeping_ = now + kHousekeeping;
+  next_log_ = now + kLogEvery;
   drain_log();
   rejudge_.retry();
-  notices_.flush();
-  watch_freshness();
-  if (now < next_status_) return;
-  next_status_ = now + kStatus;
-  report_status();
+  if (now >= next_watch_) {
+    next_watch_ = now + kWatchEvery;
+    notices_.flush();
+    watch_freshness();
+  }
+  if (now >= next_status_) {
+    next_status_ = now + kStatusEvery;
+    report_status();
+  }
 }
 
 void Plugin::drain_log() {

@@ -80,7 +80,8 @@ class Plugin {
   std::unique_ptr<registry::Sync> sync_;  // last: it uses what stands above
 
   bool was_stale_ = false;
-  std::chrono::milliseconds next_housekeeping_{};
+  std::chrono::milliseconds next_log_{};
+  std::chrono::milliseconds next_watch_{};
   std::chrono::milliseconds next_status_{};
 };
 

@@ -40,6 +40,14 @@ bool set_handler(int number, void (*handler)(int)) {
   return sigaction(number, &action, nullptr) == 0;
 }
 
+// Whoever started the broker may have blocked signals in it.
+void unblock(int number) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, number);
+  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+}
+
 // A timer that signals this thread and no other.
 std::optional<timer_t> make_timer(int number) {
   struct sigevent event {};
@@ -71,6 +79,7 @@ Result<std::unique_ptr<Wake>> Wake::install() {
     set_handler(*number, SIG_IGN);
     return error;
   }
+  unblock(*number);
   return std::unique_ptr<Wake>(new Wake(pthread_self(), *number, *timer));
 }
 

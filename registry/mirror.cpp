@@ -341,7 +341,10 @@ Result<void> Mirror::take_page_key(std::string_view key, Pipeline& pipeline) {
   const bool is_cert = name.kind == KeyName::Kind::kCert;
   const bool is_block =
       name.kind == KeyName::Kind::kDeviceBlock || name.kind == KeyName::Kind::kIssuerBlock;
-  if (!is_cert && scan_->others.size() <= kOthersMax) scan_->others.emplace(key);
+  // Those that may have a TTL by the schema, and that a broker's user may ask for it.
+  const bool may_end =
+      is_block || name.kind == KeyName::Kind::kPulse || key.starts_with(schema_.broker(""));
+  if (may_end && scan_->others.size() <= kOthersMax) scan_->others.emplace(key);
   if ((is_cert || is_block) && !scan_->names_only) {
     ++scan_->unread;
     return ask_key(key, name, 0, pipeline);

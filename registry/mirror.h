@@ -94,7 +94,7 @@ class Mirror {
     bool with_ttl = false;
     bool names_only = false;       // second try of the proof: certificates have been read
     std::size_t unread = 0;        // keys asked for and not answered yet
-    std::set<std::string> others;  // keys under our prefix that are not certificates
+    std::set<std::string> others;  // keys that may have a TTL and are not certificates
     std::string cursor = "0";
     bool page_waiting = false;  // asked for and not answered yet
     SteadyTime page_asked;

@@ -297,6 +297,45 @@ TEST_CASE("the password file is read at each log-in, and its content appears now
       [&] { return watcher.sync.status().last_error.find("password file") != std::string::npos; }));
 }
 
+TEST_CASE("the rights we ship for a broker are enough, and enough to leave TTLs unread", "[sync]") {
+  RedisServer redis;
+  TempDir dir;
+  fill(redis, 3000);
+  redis.cli({"xadd", "leafgate:log", "*", "seq", "1"});
+  redis.cli({"xadd", "leafgate:events", "*", "kind", "x"});
+  redis.cli({"zadd", "leafgate:index:device", "0", "dev1/x"});
+  redis.cli({"hset", "leafgate:block:device:dev1", "note", "x"});
+  // As in the file, without its first word and with a password: `user leafgate-broker on …`.
+  std::istringstream words(read_file("deploy/redis-acl/broker.acl"));
+  std::vector<std::string> command{"acl", "setuser"};
+  std::string word;
+  for (words >> word; words >> word;)
+    command.push_back(word);
+  command.push_back(">secret");
+  REQUIRE(redis.cli(command) == "OK");
+  write_file(dir / "password", "secret");
+  registry::SyncOptions options = Watcher::options(redis);
+  options.endpoint.username = "leafgate-broker";
+  options.endpoint.password_file = dir / "password";
+
+  Watcher watcher(options);
+
+  REQUIRE(watcher.live());
+  CHECK(differences(redis, watcher.replica) == "");
+  const std::string stats = redis.cli({"info", "commandstats"});
+  const std::string calls = "cmdstat_pexpiretime:calls=";
+  REQUIRE(stats.find(calls) != std::string::npos);
+  CHECK(std::stoi(stats.substr(stats.find(calls) + calls.size())) < 3100);  // 3000 by differences()
+  CHECK(stats.find("cmdstat_multi:calls=1,") != std::string::npos);
+  watcher.outbox.status({{"sessions", "1"}});
+  watcher.outbox.event({"refused", {}});
+  CHECK(eventually([&] { return redis.cli({"xlen", "leafgate:events"}) == "2"; }));
+  CHECK(eventually([&] {
+    return redis.cli({"hget", "leafgate:broker:gateway-1", "sessions"}) == "1";
+  }));
+  CHECK_THAT(watcher.log(), !ContainsSubstring("refused"));
+}
+
 TEST_CASE("a right that is taken away while live ends the link and is named", "[sync]") {
   RedisServer redis;
   TempDir dir;

@@ -11,6 +11,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "tests/support/stream.h"
+
 namespace leafgate::test {
 namespace {
 
@@ -199,13 +201,21 @@ bool Broker::logged(const std::string& text, milliseconds limit) const {
 }
 
 void Broker::reload() {
-  // The broker has one thread: once it says so, it answers nobody until the reload is done.
-  const std::string said = "Reloading config.";
-  const std::size_t before = occurrences(log(), said);
+  const std::string reloading = "Reloading config.";
+  const std::size_t before = occurrences(log(), reloading);
   impl_->process_->signal(SIGHUP);
-  if (!eventually([&] { return occurrences(log(), said) > before; })) {
-    throw std::runtime_error("the broker did not reload:\n" + log());
-  }
+  // The broker has one thread: the next connection that it takes comes after the reload. Until then
+  // it would also miss a second SIGHUP.
+  const auto done = [&] {
+    const std::string all = log();
+    if (occurrences(all, reloading) == before) return false;
+    Stream knock;
+    knock.open(impl_->port_, std::chrono::steady_clock::now() + std::chrono::seconds(1));
+    return eventually([&] {
+      return log().find("New connection from", all.rfind(reloading)) != std::string::npos;
+    });
+  };
+  if (!eventually(done)) throw std::runtime_error("the broker did not reload:\n" + log());
 }
 
 void Broker::write_leafgate_yaml(const std::string& yaml_text) {

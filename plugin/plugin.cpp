@@ -14,8 +14,9 @@ using std::chrono::milliseconds;
 // What waits at most this long: other threads' log lines, notices that were only counted, sessions
 // that could not be ended at once. TICK comes thousands of times a second under load and does none
 // of it.
-constexpr milliseconds kHousekeeping{50};
-constexpr milliseconds kStatus{5000};
+constexpr milliseconds kLogEvery{50};
+constexpr milliseconds kWatchEvery{200};
+constexpr milliseconds kStatusEvery{5000};
 
 policy::Time wall_clock() {
   return std::chrono::time_point_cast<milliseconds>(std::chrono::system_clock::now());

@@ -71,7 +71,7 @@ TEST_CASE("mosquitto_sub is disconnected by a deactivation and gives up",
   // DISCONNECT for its orders.
   const auto status = subscriber.wait(seconds(30));
   REQUIRE(status);
-  CHECK((*status != 0 || version == std::string("mqttv5")));
+  CHECK((*status != 0 || version == "mqttv5"));
   CHECK(world().gave_reason(certificate, "inactive"));
 }
 

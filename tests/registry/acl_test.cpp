@@ -166,6 +166,8 @@ TEST_CASE("the broker's user can do what a broker does, and change no state", "[
     CLIENT ID
     SUBSCRIBE __redis__:invalidate
     CLIENT TRACKING ON BCAST PREFIX leafgate:block: PREFIX leafgate:cert: PREFIX leafgate:pulse:a:b
+    MULTI
+    EXEC
     SCAN 0 MATCH leafgate:* COUNT 100
     HMGET leafgate:meta id format device_id
     HMGET leafgate:block:device:dev1 before

@@ -2,7 +2,8 @@
 // What changed in the replica, on its way from the sync thread to the broker's thread, which judges
 // the sessions concerned again.
 //
-// All functions may be called from any thread. Bounded: past kChangesMax everything is judged again.
+// All functions may be called from any thread. Bounded: past kChangesMax everything is judged
+// again.
 #pragma once
 
 #include <atomic>

@@ -4,11 +4,10 @@
 //
 // Two sources of reads share one pipeline, whose answers are applied in order, so that a later
 // answer is never older than an earlier one:
-//   named   keys that S named, read one by one, each with its TTL. They go first.
-//   scan    everything, page by page, stamped with a generation of its own; at the end whatever
-//   does not
-//           carry the stamp is swept. A key that is there all the time is seen by SCAN; one that
-//           changed meanwhile was named.
+// - named: keys that S named, read one by one, each with its TTL. They go first.
+// - scan: everything, page by page, stamped with a generation of its own; at the end whatever does
+//   not carry the stamp is swept. A key that is there all the time is seen by SCAN; one that
+//   changed meanwhile was named.
 //
 // Reading every TTL would make a scan half as long again. When Redis says that few keys have one, a
 // scan leaves them out and proves at its end, in one MULTI, that all keys with a TTL are known not

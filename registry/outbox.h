@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a broker has to tell: events for the `events` stream and its own `broker:<name>` hash. Filled
-// by the broker's thread, emptied by the sync thread, which owns the connection.
+// What a broker has to tell: events for the `events` stream and its own `broker:<name>` hash.
+// Filled by the broker's thread, emptied by the sync thread, which owns the connection.
 //
 // All functions may be called from any thread; none waits for Redis. Bounded: when full, new events
 // are dropped and counted; of the status only the latest is kept.
@@ -44,9 +44,9 @@ class Outbox {
  private:
   const std::size_t capacity_;
   mutable std::mutex mutex_;
-  std::deque<Event> events_;       // guarded by mutex_
-  std::optional<Fields> status_;   // guarded by mutex_
-  std::uint64_t dropped_ = 0;      // guarded by mutex_
+  std::deque<Event> events_;      // guarded by mutex_
+  std::optional<Fields> status_;  // guarded by mutex_
+  std::uint64_t dropped_ = 0;     // guarded by mutex_
 };
 
 }  // namespace leafgate::registry

@@ -5,13 +5,14 @@
 // CLIENT TRACKING ON REDIRECT <S> BCAST on the prefixes block:, cert: and its own pulse:. Each key
 // that S names is read again on D, and D's replies are applied in order. On connect, on a null
 // invalidation and on any doubt, everything is scanned again with tracking already on, and what the
-// scan did not see is swept; the old replica serves meanwhile. S and D live and die together. A pulse
-// each second proves the chain from end to end: its return, with nothing left to read again, means
-// that everything written before it was sent has been applied. That moment is the freshness watermark.
+// scan did not see is swept; the old replica serves meanwhile. S and D live and die together. A
+// pulse each second proves the chain from end to end: its return, with nothing left to read again,
+// means that everything written before it was sent has been applied. That moment is the freshness
+// watermark.
 //
-//   DOWN ──dial, AUTH──▶ ARM ──subscribed, tracking, pulse seen──▶ SYNCING ──scan done, swept──▶ LIVE
-//    ▲                                                                                            │
-//    └───────────────── end of file, error, 2 s without an answer: close both, back off ──────────┘
+//   DOWN ──dial, AUTH──▶ ARM ──subscribed, tracking──▶ SYNCING ──scanned, swept──▶ LIVE
+//    ▲                                                                              │
+//    └────────── end of file, error, 2 s without an answer: close both, back off ───┘
 #pragma once
 
 #include <chrono>
@@ -36,8 +37,8 @@ std::string_view to_string(SyncState state);
 struct SyncOptions {
   Endpoint endpoint;
   std::string prefix = std::string(kDefaultPrefix);
-  std::string broker;        // REQUIRES: is_broker_name()
-  std::string version;       // of leafgate, for the broker's hash
+  std::string broker;          // REQUIRES: is_broker_name()
+  std::string version;         // of leafgate, for the broker's hash
   std::string device_id_rule;  // as text, e.g. `cn`; compared with meta's, a difference is logged
 
   // Changed by tests only.
@@ -54,7 +55,7 @@ struct SyncStatus {
   bool ever_synced = false;
   // Age of the freshness watermark; nullopt before the first full sync.
   std::optional<std::chrono::milliseconds> age;
-  std::uint64_t connects = 0;       // times LIVE was reached after DOWN
+  std::uint64_t connects = 0;  // times LIVE was reached after DOWN
   std::uint64_t full_syncs = 0;
   std::uint64_t invalidations = 0;  // keys named by S
   std::uint64_t repairs = 0;        // differences found by anti-entropy: an alarm, 0 by design

@@ -53,8 +53,7 @@ TEST_CASE("mosquitto_pub and mosquitto_sub work with active certificates", "[e2e
   CHECK(says(dir / "output", "a message"));
 }
 
-TEST_CASE("mosquitto_sub is disconnected by a deactivation and gives up",
-          "[e2e][clients]") {
+TEST_CASE("mosquitto_sub is disconnected by a deactivation and gives up", "[e2e][clients]") {
   const TempDir dir;
   const std::string version = GENERATE("mqttv311", "mqttv5");
   const CertFiles certificate = world().device("sub-" + version);
@@ -67,8 +66,8 @@ TEST_CASE("mosquitto_sub is disconnected by a deactivation and gives up",
 
   world().set_state(certificate, "inactive");
 
-  // In MQTT 3.1.1 it comes back by itself, and its exit status is the refusal; in MQTT 5 it takes the
-  // DISCONNECT for its orders.
+  // In MQTT 3.1.1 it comes back by itself, and its exit status is the refusal; in MQTT 5 it takes
+  // the DISCONNECT for its orders.
   const auto status = subscriber.wait(seconds(30));
   REQUIRE(status);
   CHECK((*status != 0 || version == "mqttv5"));

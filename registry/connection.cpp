@@ -215,6 +215,7 @@ Result<void> Connection::finish_connect() {
     if (next_address_ < addresses_.size()) return connect_next();
     return die({ErrorKind::kUnreachable, "cannot connect: " + system_text(error)});
   }
+  ++moves_;
   unsent_.insert(0, login_bytes_);
   login_bytes_.clear();
   stage_ = login_.empty() ? Stage::kReady : Stage::kLogin;
@@ -278,6 +279,7 @@ Result<bool> Connection::read_some() {
     return die({ErrorKind::kUnreachable, "connection lost: " + system_text(errno)});
   }
   const auto size = static_cast<std::size_t>(n);
+  ++moves_;
   // A short read emptied the socket: asking again would only cost a system call.
   drained_ = size < bytes.size();
   if (Result<void> fed = reader_.feed({bytes.data(), size}); !fed) return die(fed.error());

@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -50,6 +51,10 @@ class Connection {
   Result<void> progress();
   // Connected, logged in, database selected.
   bool ready() const noexcept { return stage_ == Stage::kReady; }
+
+  // Grows with every step of connecting and with everything the peer says: a peer that is slow is
+  // not a peer that is gone.
+  std::uint64_t moves() const noexcept { return moves_; }
 
   // Queues a command; progress() writes it. May be called before ready(): it goes out after the
   // log-in.
@@ -104,6 +109,7 @@ class Connection {
   std::string login_bytes_;
   std::string unsent_;
   std::size_t sent_ = 0;  // of unsent_
+  std::uint64_t moves_ = 0;
   bool drained_ = false;  // the last read took all there was
   ReplyReader reader_;
   std::optional<Error> error_;

@@ -28,8 +28,11 @@ Result<void> Link::progress(SteadyTime now, std::chrono::milliseconds patience) 
     const Result<bool> advanced = advance();
     if (!advanced) return advanced.error();
     if (!advanced.value()) break;
-    moved_at_ = now;
     if (Result<void> done = flush(); !done) return done;
+  }
+  if (const std::uint64_t moves = hearing_.moves() + data_.moves(); moves != moves_) {
+    moves_ = moves;
+    moved_at_ = now;
   }
   if (!armed() && now - moved_at_ > patience) {
     return Error{ErrorKind::kUnreachable,

@@ -77,6 +77,7 @@ class Link {
   bool master_ = false;
   std::optional<std::int64_t> client_id_;
   bool subscribed_ = false;
+  std::uint64_t moves_ = 0;  // of both connections, when last looked at
   SteadyTime moved_at_;
 };
 

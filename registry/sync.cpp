@@ -325,7 +325,7 @@ Result<void> Sync::Thread::serve(SteadyTime now) {
   if (Result<void> done = take_answers(now); !done) return done;
   if (Result<void> done = check_answers_come(now); !done) return done;
   finish_scan(now);
-  if (mirror_.overwhelmed()) {
+  if (state_ != SyncState::kArm && mirror_.overwhelmed()) {
     if (Result<void> done = rebuild(now); !done) return done;
   }
   if (Result<void> done = audit(now); !done) return done;

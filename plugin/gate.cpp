@@ -135,16 +135,16 @@ Verdict Gate::judge(Candidate& candidate, Door door) {
   return admit(candidate, door, decision);
 }
 
-Decision Gate::decide(const Candidate& candidate, policy::Time now) {
+Decision Gate::decide(Candidate& candidate, policy::Time now) {
   if (candidate.certificate == nullptr) return no(Reason::kNoCertificate);
-  policy::RegistryView known = view(candidate.facts, candidate.device);
-  known.stale = is_stale();
+  candidate.known = view(candidate.facts, candidate.device);
+  candidate.known.stale = is_stale();
   const policy::Session session{.device = candidate.device,
                                 .client_id = candidate.client_id,
                                 .client_id_of_other_device = of_other_device(candidate),
                                 .certificate_live_elsewhere = live_elsewhere(candidate),
                                 .topic = std::nullopt};
-  return policy::decide(&candidate.facts, known, session, config_.rules, now);
+  return policy::decide(&candidate.facts, candidate.known, session, config_.rules, now);
 }
 
 Verdict Gate::refuse(Candidate& candidate, Door door, const Decision& decision) {
@@ -181,13 +181,13 @@ Verdict Gate::admit(Candidate& candidate, Door door, const Decision& decision) {
 
   Session session = session_of(candidate);
   if (decision.allow) {
-    session.deadline = policy::next_deadline(session.facts, view(session.facts, session.device));
+    session.deadline = policy::next_deadline(session.facts, candidate.known);
   }
   bind(session);
   const Then then = door == Door::kExtendedAuth ? Then::kDefer : then_of(session);
   session.confirmed = door == Door::kAlreadyIn || then == Then::kAccept;
   if (!session.confirmed && door == Door::kBasicAuth) unconfirmed_.push_back(session.client);
-  notices_.admitted(subject_of(session));
+  notices_.admitted(session);
   sessions_.insert(std::move(session));
   return {kGranted, then};
 }

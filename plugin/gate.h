@@ -94,13 +94,14 @@ class Gate {
     certs::Certificate certificate;
     policy::CertFacts facts;
     std::string device;
+    policy::RegistryView known;  // as of decide()
 
     Subject subject() const;
   };
 
   Candidate read(mosquitto* client) const;
   Verdict judge(Candidate& candidate, Door door);
-  policy::Decision decide(const Candidate& candidate, policy::Time now);
+  policy::Decision decide(Candidate& candidate, policy::Time now);
   Verdict refuse(Candidate& candidate, Door door, const policy::Decision& decision);
   Verdict refuse_unticked(const Candidate& candidate);
   Verdict admit(Candidate& candidate, Door door, const policy::Decision& decision);

@@ -137,10 +137,11 @@ bool Notices::first_time(const policy::Fingerprint& fingerprint) {
   return seen_.insert(fingerprint).second;
 }
 
-void Notices::admitted(const Subject& subject) {
+void Notices::admitted(const Session& session) {
   ++counters_.admitted;
-  if (!subject.fingerprint || !first_time(*subject.fingerprint)) return;
+  if (session.certificate() == nullptr || !first_time(session.facts.fingerprint)) return;
 
+  const Subject subject = subject_of(session);
   outbox_.event(event_about("first_seen", subject));
   log::Line line(log::Level::kInfo, "first_seen");
   add_subject(line, subject);

@@ -65,7 +65,7 @@ class Notices {
   // True when it was told now, false when it was only counted.
   bool refused(const Subject& subject, const Refused& what);
 
-  void admitted(const Subject& subject);
+  void admitted(const Session& session);
   void ended(const Subject& subject, policy::Reason reason);
   // A certificate the registry does not know, for `cert import --from-events`.
   void unknown(const certs::Description& facts, std::string_view device);

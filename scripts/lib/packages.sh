@@ -10,8 +10,9 @@ readonly packages_to_build=(g++ cmake ninja-build pkg-config libssl-dev libhired
 # To run them: the broker, the registry, and clients that are not ours.
 readonly packages_to_run=(mosquitto mosquitto-clients redis-server redis-tools openssl)
 # To test and check them.
-readonly packages_to_test=(python3 python3-paho-mqtt clang libclang-rt-dev clang-format
-  clang-tidy shellcheck)
+readonly packages_to_test=(python3 python3-paho-mqtt clang-format shellcheck)
+# For the second compiler, fuzzing and lint.
+readonly packages_for_clang=(clang libclang-rt-dev clang-tidy)
 
 # Debian puts the broker where an ordinary user's PATH does not reach.
 find_mosquitto() {

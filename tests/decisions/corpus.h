@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The decision corpus: cases in *.yaml, run against the library, `leafgate explain` and a real
-// broker. docs of the fields: tests/README.md. Unknown fields are errors. Plain values; any thread.
+// broker. tests/decisions/README.md explains the fields; unknown ones are errors. Plain values; any
+// thread.
 #pragma once
 
 #include <map>

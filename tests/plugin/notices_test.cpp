@@ -8,6 +8,7 @@
 
 using leafgate::plugin::kRepeatAfter;
 using leafgate::plugin::Notices;
+using leafgate::plugin::Session;
 using leafgate::plugin::Subject;
 using leafgate::policy::Fingerprint;
 using leafgate::policy::Reason;
@@ -117,13 +118,17 @@ TEST_CASE("values of events are cut to what the registry stores", "[plugin][noti
 
 TEST_CASE("a certificate is first seen once, until its record changes", "[plugin][notices]") {
   Fixture f;
-  f.notices.admitted(subject(1));
-  f.notices.admitted(subject(1));
-  f.notices.admitted(subject(2));
+  Session one;
+  one.facts.fingerprint = *subject(1).fingerprint;
+  Session two;
+  two.facts.fingerprint = *subject(2).fingerprint;
+  f.notices.admitted(one);
+  f.notices.admitted(one);
+  f.notices.admitted(two);
   CHECK(f.outbox.take(10).events.size() == 2);
 
-  f.notices.forget(*subject(1).fingerprint);
-  f.notices.admitted(subject(1));
+  f.notices.forget(one.facts.fingerprint);
+  f.notices.admitted(one);
   CHECK(f.outbox.take(10).events.size() == 1);
   CHECK(f.notices.counters().admitted == 4);
 }

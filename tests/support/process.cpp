@@ -26,7 +26,7 @@ namespace leafgate::test {
 namespace {
 
 constexpr milliseconds kPollInterval{2};
-constexpr milliseconds kStopPatience{5000};
+constexpr milliseconds kStopPatience{30000};
 constexpr int kExecFailed = 127;
 
 [[noreturn]] void fail(const std::string& what) {

@@ -55,7 +55,7 @@ struct Ran;
 class Process {
  public:
   explicit Process(ProcessOptions options);  // throws std::runtime_error when it cannot start
-  ~Process();                                // SIGCONT, SIGTERM, after 5 s SIGKILL; reaped
+  ~Process();                                // SIGCONT, SIGTERM, after 30 s SIGKILL; reaped
   Process(Process&&) noexcept;
   Process& operator=(Process&&) noexcept;
 

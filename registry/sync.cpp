@@ -10,16 +10,15 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <condition_variable>
 #include <csignal>
 #include <cstdio>
 #include <exception>
-#include <mutex>
 #include <random>
 #include <system_error>
 #include <thread>
 #include <utility>
 
+#include "registry/board.h"
 #include "registry/link.h"
 #include "registry/mail.h"
 #include "registry/mirror.h"
@@ -46,82 +45,6 @@ std::string random_id() {
   std::snprintf(text.data(), text.size(), "%08x%08x", random(), random());
   return text.data();
 }
-
-// What other threads may know. Any thread; no lock is ever held for longer than a copy.
-class Board {
- public:
-  explicit Board(std::string instance) : instance_(std::move(instance)) {}
-
-  void set_state(SyncState state) { state_.store(state, std::memory_order_relaxed); }
-  void set_error(std::string text) {
-    const std::lock_guard lock(mutex_);
-    error_ = std::move(text);
-  }
-  void set_counters(const Mirror& mirror) {
-    repairs_.store(mirror.repairs(), std::memory_order_relaxed);
-    malformed_.store(mirror.malformed(), std::memory_order_relaxed);
-  }
-  void count_invalidation() { invalidations_.fetch_add(1, std::memory_order_relaxed); }
-  void count_connect() { connects_.fetch_add(1, std::memory_order_relaxed); }
-  void count_full_sync() { full_syncs_.fetch_add(1, std::memory_order_relaxed); }
-
-  // Everything written before `time` is in the replica. Never moves back.
-  void advance_watermark(SteadyTime time) {
-    const std::int64_t ns = nanoseconds(time.time_since_epoch()).count();
-    if (ns > watermark_.load(std::memory_order_relaxed)) {
-      watermark_.store(ns, std::memory_order_release);
-    }
-  }
-  void announce_sync() {
-    const std::lock_guard lock(mutex_);
-    synced_ = true;
-    changed_.notify_all();
-  }
-
-  bool wait_until_synced(milliseconds limit) const {
-    std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, limit, [this] { return synced_; });
-  }
-
-  std::optional<milliseconds> age() const noexcept {
-    const std::int64_t ns = watermark_.load(std::memory_order_acquire);
-    if (ns == kNoWatermark) return std::nullopt;
-    const nanoseconds age = steady_clock::now().time_since_epoch() - nanoseconds(ns);
-    return std::chrono::duration_cast<milliseconds>(std::max(age, nanoseconds(0)));
-  }
-
-  SyncStatus status() const {
-    SyncStatus status;
-    status.state = state_.load(std::memory_order_relaxed);
-    status.age = age();
-    status.connects = connects_.load(std::memory_order_relaxed);
-    status.full_syncs = full_syncs_.load(std::memory_order_relaxed);
-    status.invalidations = invalidations_.load(std::memory_order_relaxed);
-    status.repairs = repairs_.load(std::memory_order_relaxed);
-    status.malformed = malformed_.load(std::memory_order_relaxed);
-    status.instance = instance_;
-    const std::lock_guard lock(mutex_);
-    status.ever_synced = synced_;
-    status.last_error = error_;
-    return status;
-  }
-
- private:
-  static constexpr std::int64_t kNoWatermark = INT64_MIN;
-
-  const std::string instance_;
-  std::atomic<SyncState> state_{SyncState::kDown};
-  std::atomic<std::int64_t> watermark_{kNoWatermark};  // ns of the steady clock
-  std::atomic<std::uint64_t> connects_{0};
-  std::atomic<std::uint64_t> full_syncs_{0};
-  std::atomic<std::uint64_t> invalidations_{0};
-  std::atomic<std::uint64_t> repairs_{0};
-  std::atomic<std::uint64_t> malformed_{0};
-  mutable std::mutex mutex_;
-  mutable std::condition_variable changed_;
-  bool synced_ = false;  // guarded by mutex_
-  std::string error_;    // guarded by mutex_
-};
 
 }  // namespace
 

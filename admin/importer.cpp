@@ -72,9 +72,9 @@ Result<registry::Fields> fields_as_stated(const Target& target) {
 std::string warning_for(const Leaf& leaf, const policy::Rules& rules) {
   policy::RegistryView view;
   view.record = policy::CertRecord{policy::CertState::kActive, policy::kNever, policy::kNever};
-  const std::optional<std::string> device = policy::device_id(leaf.facts, rules);
+  const std::string device = policy::device_id(leaf.facts, rules).value_or("");
   policy::Session session;
-  session.device = device.value_or("");
+  session.device = device;
   session.client_id = session.device;
   const policy::Decision decision = policy::decide(&leaf.facts, view, session, rules, system_now());
   if (decision.allow) return {};

@@ -3,6 +3,7 @@
 
 #include <csignal>
 #include <cstring>
+#include <mutex>
 #include <utility>
 
 namespace leafgate::registry {
@@ -28,6 +29,40 @@ struct Lookup::Request {
   std::string service;
   addrinfo hints{};
   gaicb control{};
+  std::unique_ptr<Request> next;  // abandoned like this one
+
+  ~Request() {
+    if (control.ar_result != nullptr) freeaddrinfo(control.ar_result);
+  }
+  bool in_progress() { return gai_error(&control) == EAI_INPROGRESS; }
+};
+
+// The C library's own thread is at work in these and cannot be stopped; waiting for it is what
+// Lookup exists to avoid. They go when it has finished. A chain, because it must grow without
+// memory.
+class Lookup::Abandoned {
+ public:
+  static void add(std::unique_ptr<Request> request) {
+    static Abandoned instance;
+    const std::lock_guard lock(instance.mutex_);
+    request->next = std::move(instance.first_);
+    instance.first_ = std::move(request);
+    for (auto* at = &instance.first_; *at != nullptr;) {
+      if ((*at)->in_progress()) {
+        at = &(*at)->next;
+      } else {
+        *at = std::move((*at)->next);
+      }
+    }
+  }
+
+ private:
+  Abandoned() = default;
+  // At the process's end or our unloading: what is still at work keeps its memory.
+  ~Abandoned() { static_cast<void>(first_.release()); }
+
+  std::mutex mutex_;
+  std::unique_ptr<Request> first_;  // guarded by mutex_
 };
 
 Lookup::Lookup(std::string host, std::uint16_t port)
@@ -77,13 +112,7 @@ Lookup::~Lookup() {
 void Lookup::abandon(std::unique_ptr<Request> request) noexcept {
   if (request == nullptr) return;
   gai_cancel(&request->control);
-  if (gai_error(&request->control) == EAI_INPROGRESS) {
-    // The C library's own thread is at work in it and cannot be stopped; waiting for it is what
-    // this class exists to avoid. Some hundred bytes are given up.
-    static_cast<void>(request.release());
-    return;
-  }
-  if (request->control.ar_result != nullptr) freeaddrinfo(request->control.ar_result);
+  Abandoned::add(std::move(request));
 }
 
 Result<std::optional<std::vector<Address>>> Lookup::poll() {

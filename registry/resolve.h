@@ -42,6 +42,7 @@ class Lookup {
 
  private:
   struct Request;
+  class Abandoned;
   static void abandon(std::unique_ptr<Request> request) noexcept;
 
   std::string host_;

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Chaos with an oracle: several syncs follow one Redis while writers change records in every way
-// there is, connections are killed and the server is frozen, killed and restarted at random. After
-// each round everybody comes to rest, and every replica must equal Redis, record by record. Ends
-// with 0 only when no replica differed and no audit had to repair anything.
+// there is (the command line program and the shell scripts among them), connections are killed and
+// the server is frozen, killed and restarted at random. After each round everybody comes to rest,
+// and every replica must equal Redis, record by record. Ends with 0 only when no replica differed
+// and no audit had to repair anything.
 //
 //   registry_soak [seconds] [--seed N] [--server redis-server|valkey-server]
 #include <array>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <memory>
 #include <random>
 #include <string>
@@ -17,6 +19,7 @@
 
 #include "registry/connection.h"
 #include "tests/registry/sync_fixture.h"
+#include "tests/support/process.h"
 
 using namespace leafgate;
 using namespace leafgate::test;
@@ -132,6 +135,7 @@ class Changer {
 
 struct Counts {
   std::atomic<std::uint64_t> changes{0};
+  std::atomic<std::uint64_t> by_program{0};  // of the command line or a shell script
   std::uint64_t floods = 0;
   std::uint64_t flushes = 0;
   std::uint64_t kills = 0;
@@ -158,6 +162,21 @@ void write_changes(const RedisServer& redis, unsigned seed, const std::atomic<bo
       std::this_thread::sleep_for(milliseconds(changer.random()() % 10));
     }
     if (!client) std::this_thread::sleep_for(milliseconds(20));
+  }
+}
+
+// As people do it, until `done`. The state machine and a server that is away may say no.
+void run_programs(const RedisServer& redis, unsigned seed, const std::atomic<bool>& done,
+                  Counts& counts) {
+  const std::map<std::string, std::string> env = {{"LEAFGATE_REDIS_URL", redis.url()}};
+  std::mt19937 random(seed);
+  while (!done) {
+    const std::string which = policy::to_hex(fingerprint(random() % kRecords));
+    static constexpr std::array kVerbs{"activate", "activate", "deactivate", "revoke"};
+    const std::string verb = kVerbs[random() % kVerbs.size()];
+    std::vector<std::string> argv = {LEAFGATE_CLI, "cert", verb, which};
+    if (random() % 2 == 0) argv = {"sh", "scripts/" + verb, which};
+    if (run(argv, "", env).status == 0) ++counts.by_program;
   }
 }
 
@@ -212,6 +231,8 @@ bool round_ends_equal(RedisServer& redis, const std::vector<std::unique_ptr<Watc
     writers.emplace_back(
         [&, seed = static_cast<unsigned>(random())] { write_changes(redis, seed, done, counts); });
   }
+  writers.emplace_back(
+      [&, seed = static_cast<unsigned>(random())] { run_programs(redis, seed, done, counts); });
   const auto end = steady_clock::now() + kRound;
   while (steady_clock::now() < end) {
     std::this_thread::sleep_for(milliseconds(random() % 1000));
@@ -242,6 +263,8 @@ bool round_ends_equal(RedisServer& redis, const std::vector<std::unique_ptr<Watc
 }
 
 void report(const Counts& counts, const std::vector<std::unique_ptr<Watcher>>& watchers) {
+  std::printf("%llu changes by programs of ours\n",
+              static_cast<unsigned long long>(counts.by_program.load()));
   std::printf("%llu changes, %llu floods, %llu flushes, %llu kills, %llu freezes, %llu restarts\n",
               static_cast<unsigned long long>(counts.changes.load()),
               static_cast<unsigned long long>(counts.floods),

@@ -19,6 +19,14 @@ if(Catch2_VERSION VERSION_GREATER_EQUAL 3)
   target_link_libraries(catch_main PUBLIC Catch2::Catch2WithMain)
 endif()
 
+# is_built_with(LABEL TARGET): `tests_<label>` builds all that has this label, and nothing else.
+function(is_built_with label target)
+  if(NOT TARGET tests_${label})
+    add_custom_target(tests_${label})
+  endif()
+  add_dependencies(tests_${label} ${target})
+endfunction()
+
 # unit_test(NAME sources… LINK targets…): one Catch2 binary and its one ctest entry.
 function(unit_test name)
   cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LINK;LABELS" ${ARGN})
@@ -33,4 +41,5 @@ function(unit_test name)
     set(arg_LABELS unit)
   endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")
+  is_built_with("${arg_LABELS}" ${name})
 endfunction()

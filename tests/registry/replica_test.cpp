@@ -115,8 +115,9 @@ TEST_CASE("the table agrees with a plain map over any sequence of changes", "[re
       CHECK(replica.erase(key) == (reference.erase(key) == 1));
       continue;
     }
-    const CertRecord made = record(static_cast<CertState>(random() % 7), policy::kNever,
-                                   random() % 2 == 0 ? policy::kNever : at(random()));
+    const CertRecord made =
+        record(static_cast<CertState>(random() % 7), policy::kNever,
+               random() % 2 == 0 ? policy::kNever : at(static_cast<std::int64_t>(random())));
     const auto held = reference.find(key);
     const bool differs = held == reference.end() || held->second != made;
     CHECK(replica.put(key, made, 1) == differs);

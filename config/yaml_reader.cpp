@@ -136,7 +136,7 @@ std::string join(const std::vector<std::string_view>& words) {
 }
 
 // User input in an error message: one line, of bounded length.
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   constexpr std::size_t kShown = 64;
   if (!policy::is_plain_text(text)) return "`…` (control characters or not UTF-8)";
   if (text.size() <= kShown) return "`" + std::string(text) + "`";
@@ -238,8 +238,8 @@ std::int64_t YamlMapping::integer(std::string_view key, std::int64_t fallback, s
   const auto parsed = std::from_chars(written.data(), end, number);
   if (parsed.ec == std::errc() && parsed.ptr == end && number >= min && number <= max)
     return number;
-  fail(key, quoted(written) + " is not a number in range: allowed: " + std::to_string(min) + ".." +
-                std::to_string(max));
+  fail(key, in_quotes(written) + " is not a number in range: allowed: " + std::to_string(min) +
+                ".." + std::to_string(max));
   return fallback;
 }
 
@@ -259,8 +259,8 @@ std::chrono::milliseconds YamlMapping::duration(std::string_view key,
     return std::to_string(limit.count()) + "ms";
   };
   fail(key,
-       quoted(written) + (value ? " is out of range: allowed: " + in_ms(min) + ".." + in_ms(max)
-                                : " is not a duration: allowed: 500ms | 10s | 5m | 1h | 2d"));
+       in_quotes(written) + (value ? " is out of range: allowed: " + in_ms(min) + ".." + in_ms(max)
+                                   : " is not a duration: allowed: 500ms | 10s | 5m | 1h | 2d"));
   return fallback;
 }
 
@@ -312,7 +312,7 @@ std::optional<std::size_t> YamlMapping::word_index(std::string_view key,
   if (written.empty()) return std::nullopt;
   const auto found = std::find(words.begin(), words.end(), written);
   if (found != words.end()) return static_cast<std::size_t>(found - words.begin());
-  fail(key, "unknown value " + quoted(written) + ": allowed: " + join(words));
+  fail(key, "unknown value " + in_quotes(written) + ": allowed: " + join(words));
   return std::nullopt;
 }
 
@@ -338,7 +338,7 @@ void YamlMapping::finish() {
   for (const auto& entry : node_->entries) {
     if (std::find(asked_.begin(), asked_.end(), entry.key) == asked_.end()) {
       problems_->add(entry.line, path_,
-                     "unknown key " + quoted(entry.key) + ": allowed: " + join(asked_));
+                     "unknown key " + in_quotes(entry.key) + ": allowed: " + join(asked_));
       return;
     }
     if (std::find(seen.begin(), seen.end(), entry.key) != seen.end()) {

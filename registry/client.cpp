@@ -16,7 +16,10 @@ using std::chrono::steady_clock;
 class Client::Impl {
  public:
   Impl(const Endpoint& endpoint, milliseconds timeout)
-      : connection_(endpoint), name_(endpoint.text()), timeout_(timeout) {}
+      : connection_(endpoint),
+        name_(endpoint.text()),
+        speaks_(endpoint.tls ? ", speaks TLS" : ""),
+        timeout_(timeout) {}
 
   // Until somebody answers: a frozen Redis still accepts connections.
   Result<void> greet() {
@@ -61,13 +64,13 @@ class Client::Impl {
       late_ = !in_time.value();
     }
     return Error{ErrorKind::kUnreachable,
-                 name_ +
-                     " does not answer: check that Redis is running there and "
-                     "is not overloaded"};
+                 name_ + " does not answer: check that Redis is running there" + speaks_ +
+                     " and is not overloaded"};
   }
 
   Connection connection_;
   std::string name_;
+  std::string speaks_;
   milliseconds timeout_;
   bool late_ = false;  // a reply is overdue: the next one would be taken for the wrong command's
 };

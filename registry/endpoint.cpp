@@ -10,7 +10,8 @@ namespace leafgate::registry {
 namespace {
 
 constexpr std::string_view kForms =
-    "redis://[USER@]HOST[:PORT][/DB] or unix:///PATH[?db=DB] is understood";
+    "redis://[USER@]HOST[:PORT][/DB], rediss:// for the same in TLS, or unix:///PATH[?db=DB] is "
+    "understood";
 constexpr std::size_t kUrlBytesMax = 1024;
 constexpr std::size_t kHostBytesMax = 255;        // RFC 1035 §2.3.4
 constexpr std::size_t kSocketPathBytesMax = 107;  // sun_path of unix(7), without its NUL
@@ -110,15 +111,19 @@ bool has_password(std::string_view url) {
 
 Result<Endpoint> parse_plain(std::string_view url) {
   constexpr std::string_view kTcp = "redis://";
+  constexpr std::string_view kTls = "rediss://";
   constexpr std::string_view kUnix = "unix://";
   if (url.starts_with(kTcp)) return parse_tcp(url.substr(kTcp.size()));
   if (url.starts_with(kUnix)) return parse_unix(url.substr(kUnix.size()));
-  for (const std::string_view later : {"rediss://", "redis-sentinel://"}) {
-    if (url.starts_with(later)) {
-      return invalid("`" + std::string(later) + "` is not supported by this version");
-    }
+  if (url.starts_with(kTls)) {
+    Result<Endpoint> endpoint = parse_tcp(url.substr(kTls.size()));
+    if (endpoint) endpoint.value().tls.emplace();
+    return endpoint;
   }
-  return invalid("it starts neither with `redis://` nor with `unix://`");
+  if (constexpr std::string_view kLater = "redis-sentinel://"; url.starts_with(kLater)) {
+    return invalid("`" + std::string(kLater) + "` is not supported by this version");
+  }
+  return invalid("it starts neither with `redis://` nor with `rediss://` or `unix://`");
 }
 
 }  // namespace
@@ -128,8 +133,8 @@ std::string Endpoint::text() const {
     return "unix://" + path + (database == 0 ? "" : "?db=" + std::to_string(database));
   }
   const bool v6 = host.find(':') != std::string::npos;
-  return "redis://" + (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port) + "/" +
-         std::to_string(database);
+  return (tls ? "rediss://" : "redis://") + (v6 ? "[" + host + "]" : host) + ":" +
+         std::to_string(port) + "/" + std::to_string(database);
 }
 
 Result<Endpoint> parse_endpoint(std::string_view url) {
@@ -147,6 +152,15 @@ Result<Endpoint> parse_endpoint(std::string_view url) {
   if (endpoint) return endpoint;
   return invalid("the url of Redis is not usable: " + endpoint.error().message + ": " +
                  std::string(kForms));
+}
+
+Result<Endpoint> with_tls(Endpoint endpoint, Tls tls) {
+  if (!endpoint.tls) return invalid("TLS needs a url that starts with `rediss://`");
+  if (tls.cert_file.empty() != tls.key_file.empty()) {
+    return invalid("a client certificate needs both its file and its key's file");
+  }
+  endpoint.tls = std::move(tls);
+  return endpoint;
 }
 
 }  // namespace leafgate::registry

@@ -3,12 +3,23 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/result.h"
 
 namespace leafgate::registry {
+
+// Files are in PEM and read at each connect, so that they can be replaced.
+struct Tls {
+  std::string ca_file;      // empty: the system's CAs
+  std::string cert_file;    // of the client, with its chain; empty: none
+  std::string key_file;     // empty exactly when cert_file is
+  std::string server_name;  // what the server's certificate is for; empty: the host
+
+  bool operator==(const Tls&) const = default;
+};
 
 struct Endpoint {
   std::string host = "127.0.0.1";  // empty when `path` is set
@@ -17,6 +28,7 @@ struct Endpoint {
   int database = 0;
   std::string username;       // empty: the `default` user
   std::string password_file;  // read at each connect, so that it can be rotated; empty: none
+  std::optional<Tls> tls;     // nullopt: plain
 
   bool operator==(const Endpoint&) const = default;
 
@@ -24,8 +36,13 @@ struct Endpoint {
   std::string text() const;
 };
 
-// redis://[USER@]HOST[:PORT][/DB] or unix:///PATH[?db=DB]. kInvalid, with what would be right, for
-// anything else; a password in the URL is refused (it would show in logs and process lists).
+// redis://[USER@]HOST[:PORT][/DB], rediss:// for the same in TLS, or unix:///PATH[?db=DB].
+// kInvalid, with what would be right, for anything else; a password in the URL is refused (it would
+// show in logs and process lists).
 Result<Endpoint> parse_endpoint(std::string_view url);
+
+// `endpoint` with what it needs for TLS beyond its URL. kInvalid where its URL asks for none, or
+// when of a certificate and its key only one is given.
+Result<Endpoint> with_tls(Endpoint endpoint, Tls tls);
 
 }  // namespace leafgate::registry

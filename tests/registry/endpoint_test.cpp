@@ -23,6 +23,11 @@ Endpoint unix_socket(std::string path, int database) {
   return endpoint;
 }
 
+Endpoint in_tls(Endpoint endpoint) {
+  endpoint.tls.emplace();
+  return endpoint;
+}
+
 TEST_CASE("a url names a host or a socket, and is shown as it is understood",
           "[registry][endpoint]") {
   struct Case {
@@ -38,6 +43,8 @@ TEST_CASE("a url names a host or a socket, and is shown as it is understood",
       {"redis://[::1]:7000/2", tcp("::1", 7000, 2), "redis://[::1]:7000/2"},
       {"redis://[fe80::1]", tcp("fe80::1", 6379, 0), "redis://[fe80::1]:6379/0"},
       {"redis://admin@h", tcp("h", 6379, 0, "admin"), "redis://h:6379/0"},
+      {"rediss://h", in_tls(tcp("h", 6379, 0)), "rediss://h:6379/0"},
+      {"rediss://op@[::1]:1/2", in_tls(tcp("::1", 1, 2, "op")), "rediss://[::1]:1/2"},
       {"unix:///run/redis.sock", unix_socket("/run/redis.sock", 0), "unix:///run/redis.sock"},
       {"unix:///run/a:b@c.sock?db=5", unix_socket("/run/a:b@c.sock", 5),
        "unix:///run/a:b@c.sock?db=5"},
@@ -59,8 +66,9 @@ TEST_CASE("anything else is refused, and no message repeats it", "[registry][end
       "redis://h/0/1", "redis://h/0?x=hunter2", "redis://[::1", "redis://[::1]x", "redis://[]",
       "redis://@h", "redis://h h", "redis://h\nx", "unix://run/redis.sock", "unix://",
       "unix:///a?x=hunter2", "unix:///a?db=", "unix:///a?db=x", "unix:///" + std::string(120, 'a'),
-      "redis://" + std::string(256, 'h'), "redis://" + std::string(2000, 'h'),
-      "redis://op:hunter2@h", "redis://:hunter2@h", "redis:/op:hunter2@h", "unix://op:hunter2@/a");
+      "redis://" + std::string(256, 'h'), "redis://" + std::string(2000, 'h'), "rediss://",
+      "rediss://h:hunter2", "rediss://op:hunter2@h", "redis://op:hunter2@h", "redis://:hunter2@h",
+      "redis:/op:hunter2@h", "unix://op:hunter2@/a");
   INFO(url);
 
   const auto endpoint = parse_endpoint(url);
@@ -72,7 +80,7 @@ TEST_CASE("anything else is refused, and no message repeats it", "[registry][end
 }
 
 TEST_CASE("what a later version will understand is said so", "[registry][endpoint]") {
-  for (const std::string url : {"rediss://h", "redis-sentinel://a:1,b:2/fleet"}) {
+  for (const std::string url : {"redis-sentinel://a:1,b:2/fleet"}) {
     const auto endpoint = parse_endpoint(url);
     REQUIRE_FALSE(endpoint.ok());
     CHECK_THAT(endpoint.error().message, ContainsSubstring("not supported by this version"));

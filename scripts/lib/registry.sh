@@ -11,8 +11,10 @@ readonly answer_seconds=10
 common_help() {
   cat <<'END'
 
-Environment: LEAFGATE_REDIS_URL (redis://[USER@]HOST[:PORT][/DB] or unix:///PATH[?db=DB]; default
-redis://127.0.0.1:6379/0), REDISCLI_AUTH (the password), LEAFGATE_PREFIX (default leafgate:).
+Environment: LEAFGATE_REDIS_URL (redis://[USER@]HOST[:PORT][/DB], rediss:// for the same in TLS, or
+unix:///PATH[?db=DB]; default redis://127.0.0.1:6379/0), REDISCLI_AUTH (the password), LEAFGATE_PREFIX
+(default leafgate:), LEAFGATE_TLS_CA, LEAFGATE_TLS_CERT, LEAFGATE_TLS_KEY (files for TLS). In TLS
+redis-cli checks which CA issued the certificate of Redis, but not for which host; leafgate does both.
 
 Exit status: 0 done or so already, 1 refused, 2 wrong call, 3 no such record, 4 Redis not reachable.
 END
@@ -36,17 +38,17 @@ is_number() {
 # password may be anywhere in one that is not understood.
 read_url() {
   url=${LEAFGATE_REDIS_URL:-redis://127.0.0.1:6379/0}
-  user='' host='' port='' socket='' database=''
+  user='' host='' port='' socket='' database='' tls=''
   case $url in
     redis://*) read_tcp_url "${url#redis://}" ;;
+    rediss://*) tls=yes; read_tcp_url "${url#rediss://}" ;;
     unix:///*\?db=*) socket=${url#unix://} database=${socket##*\?db=} socket=${socket%\?db=*} ;;
     unix:///*) socket=${url#unix://} ;;
-    rediss://* | redis-sentinel://*)
-      die "$exit_usage" \
-        'LEAFGATE_REDIS_URL: rediss:// and redis-sentinel:// are not supported by this version' ;;
+    redis-sentinel://*)
+      die "$exit_usage" 'LEAFGATE_REDIS_URL: redis-sentinel:// is not supported by this version' ;;
     *)
       die "$exit_usage" \
-        'LEAFGATE_REDIS_URL: write redis://[USER@]HOST[:PORT][/DB] or unix:///PATH[?db=DB]' ;;
+        'LEAFGATE_REDIS_URL: write redis[s]://[USER@]HOST[:PORT][/DB] or unix:///PATH[?db=DB]' ;;
   esac
   : "${port:=6379}" "${database:=0}"
   is_number "$port" && is_number "$database" ||
@@ -86,6 +88,10 @@ read_prefix() {
 redis() {
   [ -z "$user" ] || set -- --user "$user" "$@"
   if [ -n "$socket" ]; then set -- -s "$socket" "$@"; else set -- -h "$host" -p "$port" "$@"; fi
+  if [ -n "$tls" ]; then
+    set -- --tls ${LEAFGATE_TLS_CA:+--cacert "$LEAFGATE_TLS_CA"} \
+      ${LEAFGATE_TLS_CERT:+--cert "$LEAFGATE_TLS_CERT"} ${LEAFGATE_TLS_KEY:+--key "$LEAFGATE_TLS_KEY"} "$@"
+  fi
   set -- redis-cli -n "$database" "$@"
   if command -v timeout >/dev/null; then set -- timeout "$answer_seconds" "$@"; fi
   "$@" 2>&1

@@ -4,6 +4,7 @@
 
 #include "tests/admin/cli.h"
 #include "tests/catch.h"
+#include "tests/support/tls_redis.h"
 
 using namespace leafgate::test;
 
@@ -68,6 +69,45 @@ TEST_CASE("a Redis that wants a log-in refuses without one and serves with one",
   CHECK(without.status == 1);
   CHECK_THAT(without.err, ContainsSubstring("NOAUTH"));
   CHECK(status({"--password-file", dir / "password"}).status == 0);
+}
+
+TEST_CASE("rediss:// is TLS, with files from options, --config or the environment",
+          "[cli][usage]") {
+  const TempDir dir;
+  TlsRedis redis("yes");
+  const CertFiles ours = redis.pki.issue({});
+  const std::string ca = redis.pki.ca_file();
+  const auto status = [](const std::vector<std::string>& more,
+                         const std::map<std::string, std::string>& env = {}) {
+    std::vector<std::string> argv = {LEAFGATE_CLI, "status"};
+    argv.insert(argv.end(), more.begin(), more.end());
+    return run(argv, "", env);
+  };
+  const std::vector<std::string> files = {"--tls-cert", ours.certificate, "--tls-key", ours.key};
+  std::vector<std::string> options = {"--url", redis.url(), "--tls-ca", ca};
+
+  const Ran without = status(options);
+  CHECK(without.status == 1);
+  CHECK_THAT(without.err, ContainsSubstring("wants a client certificate"));
+  options.insert(options.end(), files.begin(), files.end());
+  const Ran with = status(options);
+  INFO(with.err);
+  CHECK(with.status == 0);
+  CHECK_THAT(with.out, ContainsSubstring(redis.url()));
+
+  const std::map<std::string, std::string> env = {{"LEAFGATE_REDIS_URL", redis.url()},
+                                                  {"LEAFGATE_TLS_CA", ca},
+                                                  {"LEAFGATE_TLS_CERT", ours.certificate},
+                                                  {"LEAFGATE_TLS_KEY", ours.key}};
+  CHECK(status({}, env).status == 0);
+  // What is meant for one server does not disturb another.
+  CHECK(status({"--url", redis.server.url()}, env).status == 0);
+  CHECK(status({"--url", redis.server.url(), "--tls-ca", ca}).status == 2);
+
+  write_file(dir / "leafgate.yaml", "registry: {url: '" + redis.url() + "', tls: {ca_file: " + ca +
+                                        ", cert_file: " + ours.certificate +
+                                        ", key_file: " + ours.key + "}}\ntopics: any\n");
+  CHECK(status({"--config", dir / "leafgate.yaml"}).status == 0);
 }
 
 TEST_CASE("the Redis users of deploy/redis-acl have the rights that the commands need",

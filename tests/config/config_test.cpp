@@ -163,17 +163,29 @@ TEST_CASE("unknown and duplicate keys are errors everywhere", "[config]") {
              ContainsSubstring("admission.mode: stated twice"));
 }
 
+TEST_CASE("TLS is what rediss:// asks for, and its files go with it", "[config]") {
+  const auto bare = good("topics: any\nregistry: {url: 'rediss://h'}");
+  CHECK(bare.registry.endpoint.tls == registry::Tls{});
+  const auto whole = good(
+      "topics: any\nregistry: {url: 'rediss://h', tls: {ca_file: /ca, cert_file: /c, key_file: /k, "
+      "server_name: redis.example}}");
+  CHECK(whole.registry.endpoint.tls == registry::Tls{"/ca", "/c", "/k", "redis.example"});
+
+  CHECK_THAT(refusal("topics: any\nregistry:\n  tls: {ca_file: /ca}"),
+             ContainsSubstring("f.yaml:3: registry.tls: TLS needs a url that starts with"));
+  CHECK_THAT(refusal("topics: any\nregistry: {url: 'rediss://h', tls: {cert_file: /c}}"),
+             ContainsSubstring("registry.tls: a client certificate needs both"));
+  CHECK_THAT(refusal("topics: any\nregistry: {url: 'rediss://h', tls: {ca: /ca}}"),
+             ContainsSubstring("registry.tls: unknown key `ca`: allowed: ca_file | cert_file"));
+}
+
 TEST_CASE("keys and values of a later version say so", "[config]") {
   const auto says_so = ContainsSubstring("not supported by this version");
 
-  CHECK_THAT(refusal("topics: any\nregistry:\n  tls: {ca_file: /x}"),
-             says_so && ContainsSubstring("f.yaml:3: registry.tls: "));
   CHECK_THAT(refusal("topics: any\nregistry: {snapshot: /x}"),
              says_so && ContainsSubstring("registry.snapshot"));
   CHECK_THAT(refusal("topics: any\nregistry: {on_data_loss: hold}"),
              says_so && ContainsSubstring("registry.on_data_loss"));
-  CHECK_THAT(refusal("topics: any\nregistry: {url: 'rediss://h:1/0'}"),
-             says_so && ContainsSubstring("registry.url: `rediss://`"));
   CHECK_THAT(refusal("topics: any\nregistry: {url: 'redis-sentinel://h:1,i:2/m'}"),
              says_so && ContainsSubstring("registry.url: `redis-sentinel://`"));
   CHECK_THAT(refusal("topics: any\nfreshness: {when_stale: disconnect}"),

@@ -9,6 +9,7 @@
 #include "tests/catch.h"
 #include "tests/registry/registry_fixture.h"
 #include "tests/support/pki.h"
+#include "tests/support/tls_redis.h"
 
 namespace leafgate::test {
 namespace {
@@ -169,8 +170,8 @@ TEST_CASE("settings that cannot be right are refused before anything is sent",
   Registry registry;
   registry.hset(cert_key('1'), {{"state", "active"}});
   for (const std::string url :
-       {"rediss://h", "redis-sentinel://h/s", "http://h", "h:1", "redis://", "redis://h:x",
-        "redis://h/x", "redis://op:hunter2@h", "redis://:hunter2@h"}) {
+       {"rediss://", "rediss://op:hunter2@h", "redis-sentinel://h/s", "http://h", "h:1", "redis://",
+        "redis://h:x", "redis://h/x", "redis://op:hunter2@h", "redis://:hunter2@h"}) {
     INFO(url);
     const Ran ran = script("deactivate", {kFingerprint}, {{"LEAFGATE_REDIS_URL", url}});
     CHECK(ran.status == kUsage);
@@ -224,6 +225,25 @@ TEST_CASE("prefix, database, socket and log-in come from the environment", "[reg
     CHECK(deactivate("redis://127.0.0.1:" + port + "/99", "").status == kRefused);
     CHECK(state() == "active");
   }
+}
+
+TEST_CASE("rediss:// is TLS, with the files that the environment names", "[registry][scripts]") {
+  TlsRedis redis("yes");
+  const CertFiles ours = redis.pki.issue({});
+  const std::string key = "leafgate:cert:" + kFingerprint;
+  REQUIRE(redis.server.cli({"HSET", key, "state", "active"}) == "1");
+  std::map<std::string, std::string> env = {{"LEAFGATE_REDIS_URL", redis.url()},
+                                            {"LEAFGATE_TLS_CERT", ours.certificate},
+                                            {"LEAFGATE_TLS_KEY", ours.key}};
+
+  const Ran stranger = script("deactivate", {kFingerprint}, env);
+  CHECK(stranger.status == kUnreachable);
+  CHECK_THAT(stranger.err, ContainsSubstring("certificate verify failed"));
+  CHECK(redis.server.cli({"HGET", key, "state"}) == "active");
+
+  env["LEAFGATE_TLS_CA"] = redis.pki.ca_file();
+  CHECK(script("deactivate", {kFingerprint}, env).status == kDone);
+  CHECK(redis.server.cli({"HGET", key, "state"}) == "inactive");
 }
 
 std::string status_of(const Hash& record) {

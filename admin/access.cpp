@@ -52,8 +52,10 @@ Result<registry::Endpoint> add_tls(const CommonOptions& options, bool from_confi
   take(tls.cert_file, options.tls_cert, "LEAFGATE_TLS_CERT");
   take(tls.key_file, options.tls_key, "LEAFGATE_TLS_KEY");
   const bool asked = !(options.tls_ca + options.tls_cert + options.tls_key).empty();
-  // The environment may be meant for other servers than this one.
-  if (!endpoint.tls && !asked) return endpoint;
+  // The environment may be meant for other servers than this one. A url with sentinels does not say
+  // whether it means TLS: having files for it does.
+  const bool meant = endpoint.sentinels && tls != registry::Tls();
+  if (!endpoint.tls && !asked && !meant) return endpoint;
   auto secured = registry::with_tls(std::move(endpoint), std::move(tls));
   return secured ? secured : with_context("--tls-ca, --tls-cert, --tls-key", secured.error());
 }

@@ -55,7 +55,9 @@ struct CommandLine {
 
 void add_common(CLI::App& app, CommonOptions& common) {
   const std::string group = "Common options";
-  app.add_option("--url", common.url, "Redis: redis[s]://HOST[:PORT][/DB] or unix:///PATH[?db=DB]")
+  app.add_option("--url", common.url,
+                 "Redis: redis[s]://HOST[:PORT][/DB], unix:///PATH[?db=DB] or "
+                 "redis-sentinel://HOST,HOST/SERVICE[?db=DB]")
       ->type_name("URL")
       ->group(group);
   app.add_option("--config", common.config, "leafgate.yaml: takes registry and rules from it")

@@ -78,14 +78,22 @@ registry::Tls read_tls(YamlMapping section) {
   return tls;
 }
 
+void read_sentinel(YamlMapping& registry, registry::Endpoint& endpoint) {
+  auto section = registry.mapping("sentinel");
+  const auto username = section.text("username");
+  const auto password_file = section.text("password_file");
+  section.finish();
+  if (registry.node("sentinel") == nullptr) return;
+  if (!endpoint.sentinels) {
+    registry.fail("sentinel", "needs a `url` that starts with `redis-sentinel://`");
+    return;
+  }
+  endpoint.sentinels->username = username;
+  endpoint.sentinels->password_file = password_file;
+}
+
 registry::Endpoint read_endpoint(YamlMapping& section) {
   const auto url = section.text("url", registry::Endpoint{}.text());
-  if (constexpr std::string_view kLater = "redis-sentinel://"; url.starts_with(kLater)) {
-    section.fail("url", "`" + std::string(kLater) +
-                            "` is not supported by this version: allowed: " +
-                            "redis[s]://HOST:PORT/DB | unix:///PATH?db=DB");
-    return {};
-  }
   auto parsed = registry::parse_endpoint(url);
   if (!parsed) {
     section.fail("url", parsed.error().message);
@@ -94,6 +102,7 @@ registry::Endpoint read_endpoint(YamlMapping& section) {
   auto endpoint = std::move(parsed).value();
   endpoint.username = section.text("username");
   endpoint.password_file = section.text("password_file");
+  read_sentinel(section, endpoint);
   const auto tls = read_tls(section.mapping("tls"));
   if (section.node("tls") == nullptr) return endpoint;
   auto secured = registry::with_tls(endpoint, tls);

@@ -10,6 +10,14 @@ constexpr std::string_view kChannel = "__redis__:invalidate";
 
 }  // namespace
 
+Result<void> must_be_master(const Reply& role) {
+  const std::optional<std::string_view> name = role.text_at(0);
+  if (!name) return unexpected("cannot ask redis for its role", role);
+  if (*name == "master") return {};
+  return Error{ErrorKind::kUnreachable,
+               "this redis is a replica: registry.url must lead to the master"};
+}
+
 Link::Link(const Endpoint& endpoint, const Schema& schema, std::string pulse_key, SteadyTime now)
     : hearing_(endpoint),
       data_(endpoint),
@@ -78,12 +86,7 @@ Result<bool> Link::take_role() {
   const Result<std::optional<Reply>> reply = data_.receive();
   if (!reply) return reply.error();
   if (!reply.value()) return false;
-  const std::optional<std::string_view> role = reply.value()->text_at(0);
-  if (!role) return unexpected("cannot ask redis for its role", *reply.value());
-  if (*role != "master") {
-    return Error{ErrorKind::kUnreachable,
-                 "this redis is a replica: registry.url must name the master"};
-  }
+  if (Result<void> checked = must_be_master(*reply.value()); !checked) return checked.error();
   master_ = true;
   return true;
 }

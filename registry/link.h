@@ -26,6 +26,9 @@
 
 namespace leafgate::registry {
 
+// kUnreachable unless `role` is a master's answer to ROLE.
+Result<void> must_be_master(const Reply& role);
+
 // One message of S.
 struct Notice {
   enum class Kind : std::uint8_t {

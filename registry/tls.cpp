@@ -124,17 +124,16 @@ int no_passphrase(char*, int, int, void*) {
 }
 
 Result<void> load_files(SSL_CTX* context, const Tls& tls) {
+  Result<void> loaded;
   if (tls.ca_file.empty()) {
     SSL_CTX_set_default_verify_paths(context);
-  } else if (Result<void> loaded =
-                 load("CA file", tls.ca_file,
-                      [&] { return SSL_CTX_load_verify_file(context, tls.ca_file.c_str()) == 1; });
-             !loaded) {
-    return loaded;
+  } else {
+    loaded = load("CA file", tls.ca_file,
+                  [&] { return SSL_CTX_load_verify_file(context, tls.ca_file.c_str()) == 1; });
   }
-  if (tls.cert_file.empty()) return {};
+  if (!loaded || tls.cert_file.empty()) return loaded;
   SSL_CTX_set_default_passwd_cb(context, no_passphrase);
-  Result<void> loaded = load("certificate file", tls.cert_file, [&] {
+  loaded = load("certificate file", tls.cert_file, [&] {
     return SSL_CTX_use_certificate_chain_file(context, tls.cert_file.c_str()) == 1;
   });
   if (!loaded) return loaded;
@@ -282,11 +281,10 @@ Error TlsStream::failure() const {
                                      X509_verify_cert_error_string(verdict) + ": " +
                                      std::string(advice_for_certificate(verdict))};
   }
-  const unsigned long code = ERR_peek_error();
-  if (ERR_GET_LIB(code) == ERR_LIB_SSL) {
-    const int why = ERR_GET_REASON(code);
-    const auto* const known = std::find_if(kAdvice.begin(), kAdvice.end(),
-                                           [why](const Advice& a) { return a.reason == why; });
+  if (const unsigned long code = ERR_peek_error(); code != 0) {
+    const auto* const known = std::find_if(kAdvice.begin(), kAdvice.end(), [code](const Advice& a) {
+      return ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) == a.reason;
+    });
     std::string text = "TLS failed: " + reason();
     if (known != kAdvice.end()) text += ": " + std::string(known->text);
     return {ErrorKind::kRefused, std::move(text)};

@@ -4,9 +4,11 @@
 
 #include "tests/admin/cli.h"
 #include "tests/catch.h"
+#include "tests/support/sentinel_trio.h"
 #include "tests/support/tls_redis.h"
 
 using namespace leafgate::test;
+using leafgate::registry::Endpoint;
 
 TEST_CASE("a wrong command line ends in 2", "[cli][usage]") {
   const Cli cli;
@@ -108,6 +110,20 @@ TEST_CASE("rediss:// is TLS, with files from options, --config or the environmen
                                         ", cert_file: " + ours.certificate +
                                         ", key_file: " + ours.key + "}}\ntopics: any\n");
   CHECK(status({"--config", dir / "leafgate.yaml"}).status == 0);
+}
+
+TEST_CASE("redis-sentinel:// leads to the master that the sentinels name", "[cli][usage]") {
+  SentinelTrio trio;
+  const Ran init = run({LEAFGATE_CLI, "registry", "init", "--url", trio.url()});
+  INFO(init.err);
+  CHECK(init.status == 0);
+  CHECK_FALSE(trio.first.cli({"HGET", "leafgate:meta", "id"}).empty());
+
+  Endpoint nobody = trio.endpoint();
+  nobody.sentinels->service = "flotilla";
+  const Ran unknown = run({LEAFGATE_CLI, "status", "--url", nobody.text()});
+  CHECK(unknown.status == 4);
+  CHECK_THAT(unknown.err, ContainsSubstring("knows no `flotilla`"));
 }
 
 TEST_CASE("the Redis users of deploy/redis-acl have the rights that the commands need",

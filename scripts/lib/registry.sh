@@ -11,8 +11,8 @@ readonly answer_seconds=10
 common_help() {
   cat <<'END'
 
-Environment: LEAFGATE_REDIS_URL (redis://[USER@]HOST[:PORT][/DB], rediss:// for the same in TLS, or
-unix:///PATH[?db=DB], or redis-sentinel://HOST[:PORT],…/SERVICE[?db=DB]; default
+Environment: LEAFGATE_REDIS_URL (redis://[USER@]HOST[:PORT][/DB], rediss:// for the same in TLS,
+unix:///PATH[?db=DB] or redis-sentinel://HOST[:PORT],HOST[:PORT]/SERVICE[?db=DB]; default
 redis://127.0.0.1:6379/0), REDISCLI_AUTH (the password), LEAFGATE_PREFIX (default leafgate:),
 LEAFGATE_TLS_CA, LEAFGATE_TLS_CERT, LEAFGATE_TLS_KEY (files for TLS, at sentinels as well). In TLS
 redis-cli checks which CA issued the certificate of Redis, but not for which host; leafgate does both.

@@ -67,8 +67,10 @@ class Link {
 
   Result<bool> advance();  // false: nothing to advance by yet
   Result<bool> take_role();
+  Result<bool> take_subscription();
   Result<bool> take_client_id();
   Result<bool> take_acknowledgement();
+  Result<bool> ask_tracking();
   Result<bool> take_tracking();
   Result<void> flush();
 

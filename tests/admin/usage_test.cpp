@@ -126,6 +126,21 @@ TEST_CASE("redis-sentinel:// leads to the master that the sentinels name", "[cli
   CHECK_THAT(unknown.err, ContainsSubstring("knows no `flotilla`"));
 }
 
+TEST_CASE("with sentinels TLS is what files for it ask for", "[cli][usage]") {
+  const TlsRedis redis;
+  const int port = free_port();
+  const Sentinel sentinel(redis.port, redis.sentinel_settings(port));
+  const std::vector<std::string> status = {
+      LEAFGATE_CLI, "status", "--url",
+      "redis-sentinel://127.0.0.1:" + std::to_string(port) + "/fleet"};
+  std::vector<std::string> with_option = status;
+  with_option.insert(with_option.end(), {"--tls-ca", redis.pki.ca_file()});
+  REQUIRE(eventually([&] { return run(with_option).status == 0; }));
+
+  CHECK(run(status, "", {{"LEAFGATE_TLS_CA", redis.pki.ca_file()}}).status == 0);
+  CHECK(run(status).status == 4);
+}
+
 TEST_CASE("the Redis users of deploy/redis-acl have the rights that the commands need",
           "[cli][usage]") {
   const Cli cli;

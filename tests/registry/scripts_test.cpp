@@ -272,6 +272,23 @@ TEST_CASE("redis-sentinel:// is the master that most sentinels name", "[registry
   CHECK(trio.first.cli({"HGET", key, "state"}) == "inactive");
 }
 
+TEST_CASE("with sentinels TLS is what LEAFGATE_TLS_CA asks for", "[registry][scripts]") {
+  const TlsRedis redis;
+  const int port = free_port();
+  const Sentinel sentinel(redis.port, redis.sentinel_settings(port));
+  const std::string key = "leafgate:cert:" + kFingerprint;
+  REQUIRE(redis.server.cli({"HSET", key, "state", "active"}) == "1");
+  REQUIRE(eventually([&] { return sentinel.named() == std::to_string(redis.port); }));
+
+  const Ran ran = script(
+      "deactivate", {kFingerprint},
+      {{"LEAFGATE_REDIS_URL", "redis-sentinel://127.0.0.1:" + std::to_string(port) + "/fleet"},
+       {"LEAFGATE_TLS_CA", redis.pki.ca_file()}});
+  CHECK(ran.err == "");
+  CHECK(ran.status == kDone);
+  CHECK(redis.server.cli({"HGET", key, "state"}) == "inactive");
+}
+
 std::string status_of(const Hash& record) {
   Registry registry;
   registry.hset(cert_key('1'), record);

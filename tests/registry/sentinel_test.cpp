@@ -271,11 +271,7 @@ TEST_CASE("with TLS both the sentinel and the master it names are checked", "[se
   TlsRedis redis;
   fill(redis.server, 100);
   const int port = free_port();
-  const Sentinel sentinel(redis.port, "tls-port " + std::to_string(port) + "\ntls-cert-file " +
-                                          redis.certificate.certificate + "\ntls-key-file " +
-                                          redis.certificate.key + "\ntls-ca-cert-file " +
-                                          redis.pki.ca_file() +
-                                          "\ntls-auth-clients no\ntls-replication yes\n");
+  const Sentinel sentinel(redis.port, redis.sentinel_settings(port));
   Endpoint endpoint =
       registry::parse_endpoint("redis-sentinel://127.0.0.1:" + std::to_string(port) + "/fleet")
           .value();

@@ -21,6 +21,12 @@ std::string TlsRedis::url() const {
   return "rediss://127.0.0.1:" + std::to_string(port) + "/0";
 }
 
+std::string TlsRedis::sentinel_settings(int sentinel_port) const {
+  return "tls-port " + std::to_string(sentinel_port) + "\ntls-cert-file " +
+         certificate.certificate + "\ntls-key-file " + certificate.key + "\ntls-ca-cert-file " +
+         pki.ca_file() + "\ntls-auth-clients no\ntls-replication yes\n";
+}
+
 void TlsRedis::present(const CertFiles& shown) const {
   const std::string answer =
       server.cli({"config", "set", "tls-cert-file", shown.certificate, "tls-key-file", shown.key});

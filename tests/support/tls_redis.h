@@ -19,6 +19,8 @@ class TlsRedis {
   std::string url() const;
   // What connections from now on get to see.
   void present(const CertFiles& shown) const;
+  // Lines for a sentinel of ours, which then speaks TLS on `sentinel_port` as well.
+  std::string sentinel_settings(int sentinel_port) const;
 
   Pki pki;
   const CertFiles certificate = pki.server();

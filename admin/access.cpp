@@ -36,16 +36,40 @@ Result<void> check_length(std::string_view option, std::string_view value) {
                                         std::to_string(registry::kValueBytesMax) + " bytes"};
 }
 
+std::string environment(const char* name) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+Result<registry::Endpoint> add_tls(const CommonOptions& options, bool from_config,
+                                   registry::Endpoint endpoint) {
+  registry::Tls tls = endpoint.tls.value_or(registry::Tls());
+  const auto take = [from_config](std::string& file, const std::string& option, const char* name) {
+    if (!option.empty()) file = option;
+    if (file.empty() && !from_config) file = environment(name);
+  };
+  take(tls.ca_file, options.tls_ca, "LEAFGATE_TLS_CA");
+  take(tls.cert_file, options.tls_cert, "LEAFGATE_TLS_CERT");
+  take(tls.key_file, options.tls_key, "LEAFGATE_TLS_KEY");
+  const bool asked = !(options.tls_ca + options.tls_cert + options.tls_key).empty();
+  // The environment may be meant for other servers than this one. A url with sentinels does not say
+  // whether it means TLS: having files for it does.
+  const bool meant = endpoint.sentinels && tls != registry::Tls();
+  if (!endpoint.tls && !asked && !meant) return endpoint;
+  auto secured = registry::with_tls(std::move(endpoint), std::move(tls));
+  return secured ? secured : with_context("--tls-ca, --tls-cert, --tls-key", secured.error());
+}
+
 Result<registry::Endpoint> resolve_endpoint(const CommonOptions& options,
                                             const std::optional<config::Config>& config) {
   registry::Endpoint endpoint;
-  if (options.url.empty() && config) {
+  const bool from_config = options.url.empty() && config;
+  if (from_config) {
     endpoint = config->registry.endpoint;
   } else {
-    const char* env = std::getenv("LEAFGATE_REDIS_URL");
     std::string url = options.url;
-    if (url.empty())
-      url = env != nullptr && *env != '\0' ? std::string(env) : std::string(kDefaultUrl);
+    if (url.empty()) url = environment("LEAFGATE_REDIS_URL");
+    if (url.empty()) url = kDefaultUrl;
     Result<registry::Endpoint> parsed = registry::parse_endpoint(url);
     if (!parsed) return with_context("--url", parsed.error());
     endpoint = parsed.value();
@@ -53,7 +77,7 @@ Result<registry::Endpoint> resolve_endpoint(const CommonOptions& options,
   // A login belongs to a server: what --config says of its own must not go to another --url.
   if (!options.username.empty()) endpoint.username = options.username;
   if (!options.password_file.empty()) endpoint.password_file = options.password_file;
-  return endpoint;
+  return add_tls(options, from_config, std::move(endpoint));
 }
 
 }  // namespace

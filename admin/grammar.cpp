@@ -30,7 +30,8 @@ constexpr const char* kFooter =
     "  3  nothing that was named exists\n"
     "  4  Redis did not answer\n\n"
     "Environment: LEAFGATE_REDIS_URL is used where neither --url nor --config says where Redis "
-    "is.\n"
+    "is;\n"
+    "LEAFGATE_TLS_CA, LEAFGATE_TLS_CERT and LEAFGATE_TLS_KEY likewise for --tls-ca and so on.\n"
     "Run `leafgate <noun> <verb> --help` for a verb's options and examples; the reference is "
     "docs/cli.md.";
 
@@ -54,7 +55,9 @@ struct CommandLine {
 
 void add_common(CLI::App& app, CommonOptions& common) {
   const std::string group = "Common options";
-  app.add_option("--url", common.url, "Redis: redis://HOST[:PORT][/DB] or unix:///PATH[?db=DB]")
+  app.add_option("--url", common.url,
+                 "Redis: redis[s]://HOST[:PORT][/DB], unix:///PATH[?db=DB] or "
+                 "redis-sentinel://HOST,HOST/SERVICE[?db=DB]")
       ->type_name("URL")
       ->group(group);
   app.add_option("--config", common.config, "leafgate.yaml: takes registry and rules from it")
@@ -64,6 +67,13 @@ void add_common(CLI::App& app, CommonOptions& common) {
   app.add_option("--password-file", common.password_file, "file that holds the Redis password")
       ->type_name("FILE")
       ->group(group);
+  app.add_option("--tls-ca", common.tls_ca, "CA that Redis's certificate must come from")
+      ->type_name("FILE")
+      ->group(group);
+  app.add_option("--tls-cert", common.tls_cert, "our certificate for Redis")
+      ->type_name("FILE")
+      ->group(group);
+  app.add_option("--tls-key", common.tls_key, "its key")->type_name("FILE")->group(group);
   app.add_option("--prefix", common.prefix, "of all keys; default leafgate:")
       ->type_name("PREFIX")
       ->group(group);

@@ -31,6 +31,10 @@ struct CommonOptions {
   std::string config;  // path of leafgate.yaml; empty: none
   std::string username;
   std::string password_file;
+  // Files for TLS; empty: --config's, or LEAFGATE_TLS_CA, _CERT and _KEY.
+  std::string tls_ca;
+  std::string tls_cert;
+  std::string tls_key;
   std::string prefix;  // empty: --config's or the default
   std::string by;      // empty: user@host
   std::string note;

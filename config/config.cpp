@@ -68,16 +68,32 @@ std::string read_broker(YamlMapping& root) {
   return name;
 }
 
+registry::Tls read_tls(YamlMapping section) {
+  registry::Tls tls;
+  tls.ca_file = section.text("ca_file");
+  tls.cert_file = section.text("cert_file");
+  tls.key_file = section.text("key_file");
+  tls.server_name = section.text("server_name");
+  section.finish();
+  return tls;
+}
+
+void read_sentinel(YamlMapping& registry, registry::Endpoint& endpoint) {
+  auto section = registry.mapping("sentinel");
+  const auto username = section.text("username");
+  const auto password_file = section.text("password_file");
+  section.finish();
+  if (registry.node("sentinel") == nullptr) return;
+  if (!endpoint.sentinels) {
+    registry.fail("sentinel", "needs a `url` that starts with `redis-sentinel://`");
+    return;
+  }
+  endpoint.sentinels->username = username;
+  endpoint.sentinels->password_file = password_file;
+}
+
 registry::Endpoint read_endpoint(YamlMapping& section) {
   const auto url = section.text("url", registry::Endpoint{}.text());
-  for (const std::string_view scheme : {"rediss://", "redis-sentinel://"}) {
-    if (url.starts_with(scheme)) {
-      section.fail("url", "`" + std::string(scheme) +
-                              "` is not supported by this version: allowed: " +
-                              "redis://HOST:PORT/DB | unix:///PATH?db=DB");
-      return {};
-    }
-  }
   auto parsed = registry::parse_endpoint(url);
   if (!parsed) {
     section.fail("url", parsed.error().message);
@@ -86,12 +102,18 @@ registry::Endpoint read_endpoint(YamlMapping& section) {
   auto endpoint = std::move(parsed).value();
   endpoint.username = section.text("username");
   endpoint.password_file = section.text("password_file");
+  read_sentinel(section, endpoint);
+  const auto tls = read_tls(section.mapping("tls"));
+  if (section.node("tls") == nullptr) return endpoint;
+  auto secured = registry::with_tls(endpoint, tls);
+  if (secured) return std::move(secured).value();
+  section.fail("tls", secured.error().message);
   return endpoint;
 }
 
 RegistryConfig read_registry(YamlMapping section) {
   RegistryConfig config;
-  for (const auto* key : {"tls", "snapshot", "on_data_loss"})
+  for (const auto* key : {"snapshot", "on_data_loss"})
     section.later(key);
   if (section.node("password") != nullptr) {
     section.fail("password",

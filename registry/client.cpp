@@ -1,32 +1,60 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "registry/client.h"
 
+#include <poll.h>
+
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "registry/connection.h"
+#include "registry/link.h"
+#include "registry/sentinel.h"
 
 namespace leafgate::registry {
+namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
+Result<Endpoint> find_master(const Endpoint& endpoint, milliseconds timeout) {
+  SentinelWatch watch(endpoint);
+  while (true) {
+    watch.progress(steady_clock::now(), timeout);
+    const Result<std::optional<Endpoint>> master = watch.master();
+    if (!master) return with_context(endpoint.text(), master.error());
+    if (master.value()) return *master.value();
+    std::vector<pollfd> items;
+    watch.add_to(items);
+    ::poll(items.data(), items.size(), static_cast<int>(Connection::kLookupPause.count()));
+  }
+}
+
+}  // namespace
+
 class Client::Impl {
  public:
   Impl(const Endpoint& endpoint, milliseconds timeout)
-      : connection_(endpoint), name_(endpoint.text()), timeout_(timeout) {}
+      : connection_(endpoint),
+        name_(endpoint.text()),
+        speaks_(endpoint.tls ? ", speaks TLS" : ""),
+        timeout_(timeout) {}
 
-  // Until somebody answers: a frozen Redis still accepts connections.
-  Result<void> greet() {
-    Result<void> sent = connection_.send({"PING"});
+  // Until somebody answers: a frozen Redis still accepts connections. One that sentinels name may
+  // have been a master until a moment ago.
+  Result<void> greet(bool named) {
+    Result<void> sent = connection_.send({named ? "ROLE" : "PING"});
     if (!sent) return sent;
     Result<Reply> reply = receive(timeout_);
     if (!reply) return reply.error();
-    if (!reply.value().is_error()) return {};
+    if (!reply.value().is_error()) {
+      if (!named) return {};
+      const Result<void> checked = must_be_master(reply.value());
+      return checked ? checked : with_context(name_, checked.error());
+    }
     const Error error = to_error(reply.value());
-    // Who may not PING may still be allowed what the caller wants.
+    // Who may not ask this may still be allowed what the caller wants.
     if (reply.value().text()->starts_with("NOPERM")) return {};
     return with_context(name_, error);
   }
@@ -61,13 +89,13 @@ class Client::Impl {
       late_ = !in_time.value();
     }
     return Error{ErrorKind::kUnreachable,
-                 name_ +
-                     " does not answer: check that Redis is running there and "
-                     "is not overloaded"};
+                 name_ + " does not answer: check that Redis is running there" + speaks_ +
+                     " and is not overloaded"};
   }
 
   Connection connection_;
   std::string name_;
+  std::string speaks_;
   milliseconds timeout_;
   bool late_ = false;  // a reply is overdue: the next one would be taken for the wrong command's
 };
@@ -78,8 +106,14 @@ Client& Client::operator=(Client&&) noexcept = default;
 Client::~Client() = default;
 
 Result<Client> Client::connect(const Endpoint& endpoint, milliseconds timeout) {
-  auto impl = std::make_unique<Impl>(endpoint, timeout);
-  Result<void> greeted = impl->greet();
+  Endpoint server = endpoint;
+  if (endpoint.sentinels) {
+    Result<Endpoint> master = find_master(endpoint, timeout);
+    if (!master) return master.error();
+    server = std::move(master).value();
+  }
+  auto impl = std::make_unique<Impl>(server, timeout);
+  Result<void> greeted = impl->greet(endpoint.sentinels.has_value());
   if (!greeted) return greeted.error();
   return Client(std::move(impl));
 }

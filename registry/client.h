@@ -15,8 +15,9 @@ namespace leafgate::registry {
 
 class Client {
  public:
-  // Connects, authenticates and selects the database. kUnreachable when nobody answers within
-  // `timeout`, kRefused when the login is not accepted; both name the endpoint and what to check.
+  // Finds the master where the endpoint has sentinels, connects, authenticates and selects the
+  // database. kUnreachable when nobody answers within `timeout` (the sentinels have that time of
+  // their own), kRefused when the login is not accepted; both name the endpoint and what to check.
   static Result<Client> connect(const Endpoint& endpoint,
                                 std::chrono::milliseconds timeout = std::chrono::seconds(5));
 

@@ -16,6 +16,8 @@
 #include <system_error>
 #include <utility>
 
+#include "registry/tls.h"
+
 namespace leafgate::registry {
 namespace {
 
@@ -78,27 +80,12 @@ void tune(int fd) {
   set(IPPROTO_TCP, TCP_KEEPCNT, 3);
 }
 
-bool would_block(int error) {
-  return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
-}
-
 int poll_timeout(SteadyTime deadline) {
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now());
   return static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 60'000));
 }
 
 }  // namespace
-
-Connection::Socket::Socket(Socket&& other) noexcept : fd(std::exchange(other.fd, -1)) {}
-
-Connection::Socket& Connection::Socket::operator=(Socket&& other) noexcept {
-  std::swap(fd, other.fd);
-  return *this;
-}
-
-Connection::Socket::~Socket() {
-  if (fd >= 0) ::close(fd);
-}
 
 Connection::Connection(const Endpoint& endpoint) : endpoint_(endpoint) {
   queue_login();
@@ -123,6 +110,7 @@ Error Connection::die(Error error) {
   if (!error_) error_ = with_context(endpoint_.text(), std::move(error));
   stage_ = Stage::kDead;
   socket_ = Socket();
+  stream_.reset();
   lookup_.reset();
   return *error_;
 }
@@ -149,8 +137,7 @@ void Connection::queue_login() {
 
 short Connection::events() const noexcept {
   if (stage_ == Stage::kConnect) return POLLOUT;
-  const bool wants_write = sent_ < unsent_.size();
-  return static_cast<short>(wants_write ? POLLIN | POLLOUT : POLLIN);
+  return stream_ ? stream_->events(sent_ < unsent_.size()) : short{0};
 }
 
 Result<void> Connection::progress() {
@@ -159,6 +146,9 @@ Result<void> Connection::progress() {
   }
   if (stage_ == Stage::kConnect) {
     if (Result<void> done = finish_connect(); !done) return done;
+  }
+  if (stage_ == Stage::kOpen) {
+    if (Result<void> done = open_stream(); !done) return done;
   }
   if (stage_ == Stage::kLogin) {
     if (Result<void> done = log_in(); !done) return done;
@@ -216,6 +206,27 @@ Result<void> Connection::finish_connect() {
     return die({ErrorKind::kUnreachable, "cannot connect: " + system_text(error)});
   }
   ++moves_;
+  return begin_stream();
+}
+
+Result<void> Connection::begin_stream() {
+  stage_ = Stage::kOpen;
+  if (!endpoint_.tls) {
+    stream_ = plain_stream(std::move(socket_));
+    return {};
+  }
+  Result<std::unique_ptr<Stream>> made =
+      tls_stream(std::move(socket_), *endpoint_.tls, endpoint_.host);
+  if (!made) return die(made.error());
+  stream_ = std::move(made).value();
+  return {};
+}
+
+Result<void> Connection::open_stream() {
+  const Result<bool> open = stream_->open();
+  if (!open) return die(open.error());
+  if (!open.value()) return {};
+  ++moves_;
   unsent_.insert(0, login_bytes_);
   login_bytes_.clear();
   stage_ = login_.empty() ? Stage::kReady : Stage::kLogin;
@@ -256,13 +267,10 @@ Result<void> Connection::send_encoded(std::string_view bytes) {
 
 Result<void> Connection::write_some() {
   while (sent_ < unsent_.size()) {
-    const ssize_t n =
-        ::send(socket_.fd, unsent_.data() + sent_, unsent_.size() - sent_, MSG_NOSIGNAL);
-    if (n < 0) {
-      if (would_block(errno)) return {};
-      return die({ErrorKind::kUnreachable, "connection lost: " + system_text(errno)});
-    }
-    sent_ += static_cast<std::size_t>(n);
+    const Result<std::size_t> taken = stream_->write(std::string_view(unsent_).substr(sent_));
+    if (!taken) return die(taken.error());
+    if (taken.value() == 0) return {};
+    sent_ += taken.value();
   }
   unsent_.clear();
   sent_ = 0;
@@ -270,19 +278,12 @@ Result<void> Connection::write_some() {
 }
 
 Result<bool> Connection::read_some() {
-  if (std::exchange(drained_, false)) return false;
   std::array<char, kReadBytes> bytes;
-  const ssize_t n = ::recv(socket_.fd, bytes.data(), bytes.size(), 0);
-  if (n == 0) return die({ErrorKind::kUnreachable, "redis closed the connection"});
-  if (n < 0) {
-    if (would_block(errno)) return false;
-    return die({ErrorKind::kUnreachable, "connection lost: " + system_text(errno)});
-  }
-  const auto size = static_cast<std::size_t>(n);
+  const Result<std::size_t> size = stream_->read(bytes);
+  if (!size) return die(size.error());
+  if (size.value() == 0) return false;
   ++moves_;
-  // A short read emptied the socket: asking again would only cost a system call.
-  drained_ = size < bytes.size();
-  if (Result<void> fed = reader_.feed({bytes.data(), size}); !fed) return die(fed.error());
+  if (Result<void> fed = reader_.feed({bytes.data(), size.value()}); !fed) return die(fed.error());
   return true;
 }
 

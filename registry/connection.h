@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// One connection to Redis that never waits: a non-blocking socket, RESP on it, and the log-in.
+// One connection to Redis that never waits: a stream on a non-blocking socket, RESP on it, and the
+// log-in.
 //
-//   new ──look up, connect──▶ AUTH, SELECT ──▶ ready() ──error──▶ dead
+//   new ──look up, connect──▶ TLS ──▶ AUTH, SELECT ──▶ ready() ──error──▶ dead
 //
 // The owner polls fd() for events() and calls progress(); it keeps the deadlines. After the first
 // error the connection is dead: every later call answers with that error again. One thread at a
@@ -22,6 +23,7 @@
 #include "registry/endpoint.h"
 #include "registry/resolve.h"
 #include "registry/resp.h"
+#include "registry/stream.h"
 
 namespace leafgate::registry {
 
@@ -41,13 +43,13 @@ class Connection {
 
   // What to poll for. fd() is -1 while a host name is looked up or an address is chosen: call
   // progress() again within kLookupPause then.
-  int fd() const noexcept { return socket_.fd; }
+  int fd() const noexcept { return stream_ ? stream_->fd() : socket_.fd; }
   short events() const noexcept;
   static constexpr std::chrono::milliseconds kLookupPause{5};
 
   // Moves connecting and log-in forward and writes what the socket takes; never waits. Errors name
-  // the endpoint and what to check: kUnreachable, kRefused (log-in, database), kInvalid (password
-  // file).
+  // the endpoint and what to check: kUnreachable, kRefused (certificates, log-in, database),
+  // kInvalid (password file, files for TLS).
   Result<void> progress();
   // Connected, logged in, database selected.
   bool ready() const noexcept { return stage_ == Stage::kReady; }
@@ -71,16 +73,7 @@ class Connection {
   Result<bool> wait(SteadyTime deadline);
 
  private:
-  enum class Stage { kLookup, kConnect, kLogin, kReady, kDead };
-
-  struct Socket {
-    int fd = -1;
-    Socket() = default;
-    explicit Socket(int descriptor) : fd(descriptor) {}
-    Socket(Socket&& other) noexcept;
-    Socket& operator=(Socket&& other) noexcept;
-    ~Socket();
-  };
+  enum class Stage { kLookup, kConnect, kOpen, kLogin, kReady, kDead };
 
   // One step of the log-in: what a refusal of it means.
   struct Step {
@@ -93,6 +86,8 @@ class Connection {
   Result<void> look_up();
   Result<void> connect_next();
   Result<void> finish_connect();
+  Result<void> begin_stream();
+  Result<void> open_stream();
   Result<void> log_in();
   Result<void> write_some();
   Result<bool> read_some();  // false: nothing there now
@@ -104,13 +99,13 @@ class Connection {
   std::vector<Address> addresses_;
   std::size_t next_address_ = 0;
   SteadyTime address_deadline_;
-  Socket socket_;
+  Socket socket_;  // until it is connected
+  std::unique_ptr<Stream> stream_;
   std::deque<Step> login_;  // steps not answered yet
   std::string login_bytes_;
   std::string unsent_;
   std::size_t sent_ = 0;  // of unsent_
   std::uint64_t moves_ = 0;
-  bool drained_ = false;  // the last read took all there was
   ReplyReader reader_;
   std::optional<Error> error_;
 };

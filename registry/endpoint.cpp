@@ -2,6 +2,7 @@
 #include "registry/endpoint.h"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <optional>
 #include <utility>
@@ -10,7 +11,9 @@ namespace leafgate::registry {
 namespace {
 
 constexpr std::string_view kForms =
-    "redis://[USER@]HOST[:PORT][/DB] or unix:///PATH[?db=DB] is understood";
+    "redis://[USER@]HOST[:PORT][/DB], rediss:// for the same in TLS, unix:///PATH[?db=DB] and "
+    "redis-sentinel://HOST[:PORT],HOST[:PORT]/SERVICE[?db=DB] are understood";
+constexpr std::size_t kSentinelsMax = 15;
 constexpr std::size_t kUrlBytesMax = 1024;
 constexpr std::size_t kHostBytesMax = 255;        // RFC 1035 §2.3.4
 constexpr std::size_t kSocketPathBytesMax = 107;  // sun_path of unix(7), without its NUL
@@ -41,9 +44,9 @@ Result<int> parse_database(std::string_view text) {
 }
 
 // HOST[:PORT], with an IPv6 address in brackets (RFC 3986 §3.2.2).
-Result<Endpoint> parse_authority(std::string_view text, Endpoint endpoint) {
+Result<HostPort> parse_authority(std::string_view text, std::string_view default_port) {
   std::string_view host = text;
-  std::optional<std::string_view> port;
+  std::string_view port = default_port;
   if (text.starts_with('[')) {
     const std::size_t close = text.find(']');
     if (close == std::string_view::npos)
@@ -56,14 +59,7 @@ Result<Endpoint> parse_authority(std::string_view text, Endpoint endpoint) {
     host = text.substr(0, colon);
     port = text.substr(colon + 1);
   }
-  if (host.empty() || host.size() > kHostBytesMax)
-    return invalid("there is no host name of 1 to 255 bytes");
-  endpoint.host = std::string(host);
-  if (!port) return endpoint;
-  const auto number = parse_number(*port, 1, 65535);
-  if (!number) return invalid("the port is not a number from 1 to 65535");
-  endpoint.port = static_cast<std::uint16_t>(*number);
-  return endpoint;
+  return make_host_port(host, port);
 }
 
 Result<Endpoint> parse_tcp(std::string_view rest) {
@@ -80,7 +76,22 @@ Result<Endpoint> parse_tcp(std::string_view rest) {
     if (!database) return database.error();
     endpoint.database = database.value();
   }
-  return parse_authority(authority, std::move(endpoint));
+  Result<HostPort> server = parse_authority(authority, "6379");
+  if (!server) return server.error();
+  endpoint.host = std::move(server.value().host);
+  endpoint.port = server.value().port;
+  return endpoint;
+}
+
+// `?db=DB` or nothing.
+Result<Endpoint> with_query(Endpoint endpoint, std::string_view query) {
+  constexpr std::string_view kDatabase = "?db=";
+  if (query.empty()) return endpoint;
+  if (!query.starts_with(kDatabase)) return invalid("of queries only `?db=DB` is understood");
+  auto database = parse_database(query.substr(kDatabase.size()));
+  if (!database) return database.error();
+  endpoint.database = database.value();
+  return endpoint;
 }
 
 Result<Endpoint> parse_unix(std::string_view rest) {
@@ -91,13 +102,42 @@ Result<Endpoint> parse_unix(std::string_view rest) {
   if (!endpoint.path.starts_with('/') || endpoint.path.size() > kSocketPathBytesMax) {
     return invalid("the path of a unix socket starts with `/` and has at most 107 bytes");
   }
-  if (question == std::string_view::npos) return endpoint;
-  const std::string_view query = rest.substr(question + 1);
-  if (!query.starts_with("db=")) return invalid("of queries only `?db=DB` is understood");
-  auto database = parse_database(query.substr(3));
-  if (!database) return database.error();
-  endpoint.database = database.value();
-  return endpoint;
+  return with_query(std::move(endpoint), rest.substr(std::min(question, rest.size())));
+}
+
+Result<std::vector<HostPort>> parse_sentinels(std::string_view list) {
+  std::vector<HostPort> servers;
+  while (true) {
+    const std::size_t comma = list.find(',');
+    Result<HostPort> server = parse_authority(list.substr(0, comma), "26379");
+    if (!server) return server.error();
+    // One that is asked twice would have two votes.
+    if (std::find(servers.begin(), servers.end(), server.value()) != servers.end())
+      return invalid("a sentinel is named twice");
+    servers.push_back(std::move(server).value());
+    if (servers.size() > kSentinelsMax) return invalid("there are more than 15 sentinels");
+    if (comma == std::string_view::npos) return servers;
+    list.remove_prefix(comma + 1);
+  }
+}
+
+// HOST[:PORT],…/SERVICE[?db=DB]
+Result<Endpoint> parse_sentinel(std::string_view rest) {
+  const std::size_t slash = rest.find('/');
+  const std::size_t question = std::min(rest.find('?'), rest.size());
+  if (slash >= question) return invalid("after the sentinels comes `/SERVICE`");
+  Result<std::vector<HostPort>> servers = parse_sentinels(rest.substr(0, slash));
+  if (!servers) return servers.error();
+  const std::string_view service = rest.substr(slash + 1, question - slash - 1);
+  // As Sentinel itself has it.
+  const bool known = std::all_of(service.begin(), service.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '.' || c == '-' || c == '_';
+  });
+  if (service.empty() || !known) return invalid("the service is not a name of A-Z a-z 0-9 . - _");
+  Endpoint endpoint;
+  endpoint.host.clear();
+  endpoint.sentinels = {std::move(servers).value(), std::string(service), "", ""};
+  return with_query(std::move(endpoint), rest.substr(question));
 }
 
 bool has_password(std::string_view url) {
@@ -110,26 +150,47 @@ bool has_password(std::string_view url) {
 
 Result<Endpoint> parse_plain(std::string_view url) {
   constexpr std::string_view kTcp = "redis://";
+  constexpr std::string_view kTls = "rediss://";
   constexpr std::string_view kUnix = "unix://";
+  constexpr std::string_view kSentinel = "redis-sentinel://";
   if (url.starts_with(kTcp)) return parse_tcp(url.substr(kTcp.size()));
   if (url.starts_with(kUnix)) return parse_unix(url.substr(kUnix.size()));
-  for (const std::string_view later : {"rediss://", "redis-sentinel://"}) {
-    if (url.starts_with(later)) {
-      return invalid("`" + std::string(later) + "` is not supported by this version");
-    }
+  if (url.starts_with(kTls)) {
+    Result<Endpoint> endpoint = parse_tcp(url.substr(kTls.size()));
+    if (endpoint) endpoint.value().tls.emplace();
+    return endpoint;
   }
-  return invalid("it starts neither with `redis://` nor with `unix://`");
+  if (url.starts_with(kSentinel)) return parse_sentinel(url.substr(kSentinel.size()));
+  return invalid("it does not start in one of these ways");
 }
 
 }  // namespace
 
-std::string Endpoint::text() const {
-  if (!path.empty()) {
-    return "unix://" + path + (database == 0 ? "" : "?db=" + std::to_string(database));
-  }
+std::string HostPort::text() const {
   const bool v6 = host.find(':') != std::string::npos;
-  return "redis://" + (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port) + "/" +
-         std::to_string(database);
+  return (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+}
+
+Result<HostPort> make_host_port(std::string_view host, std::string_view port) {
+  const bool named = !host.empty() && host.size() <= kHostBytesMax && is_plain(host);
+  if (!named || host.find('@') != std::string_view::npos)
+    return invalid("there is no host name of 1 to 255 bytes");
+  const auto number = parse_number(port, 1, 65535);
+  if (!number) return invalid("the port is not a number from 1 to 65535");
+  return HostPort{std::string(host), static_cast<std::uint16_t>(*number)};
+}
+
+std::string Endpoint::text() const {
+  const std::string query = database == 0 ? "" : "?db=" + std::to_string(database);
+  if (!path.empty()) return "unix://" + path + query;
+  if (!sentinels) {
+    return (tls ? "rediss://" : "redis://") + HostPort{host, port}.text() + "/" +
+           std::to_string(database);
+  }
+  std::string servers;
+  for (const HostPort& server : sentinels->servers)
+    servers += (servers.empty() ? "" : ",") + server.text();
+  return "redis-sentinel://" + servers + "/" + sentinels->service + query;
 }
 
 Result<Endpoint> parse_endpoint(std::string_view url) {
@@ -147,6 +208,16 @@ Result<Endpoint> parse_endpoint(std::string_view url) {
   if (endpoint) return endpoint;
   return invalid("the url of Redis is not usable: " + endpoint.error().message + ": " +
                  std::string(kForms));
+}
+
+Result<Endpoint> with_tls(Endpoint endpoint, Tls tls) {
+  if (!endpoint.tls && !endpoint.sentinels)
+    return invalid("TLS needs a url that starts with `rediss://` or `redis-sentinel://`");
+  if (tls.cert_file.empty() != tls.key_file.empty()) {
+    return invalid("a client certificate needs both its file and its key's file");
+  }
+  endpoint.tls = std::move(tls);
+  return endpoint;
 }
 
 }  // namespace leafgate::registry

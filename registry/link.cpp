@@ -10,6 +10,14 @@ constexpr std::string_view kChannel = "__redis__:invalidate";
 
 }  // namespace
 
+Result<void> must_be_master(const Reply& role) {
+  const std::optional<std::string_view> name = role.text_at(0);
+  if (!name) return unexpected("cannot ask redis for its role", role);
+  if (*name == "master") return {};
+  return Error{ErrorKind::kUnreachable,
+               "this redis is a replica: registry.url must lead to the master"};
+}
+
 Link::Link(const Endpoint& endpoint, const Schema& schema, std::string pulse_key, SteadyTime now)
     : hearing_(endpoint),
       data_(endpoint),
@@ -54,17 +62,15 @@ Result<bool> Link::advance() {
       return true;
     }
     case Step::kSubscribe: {
-      if (!master_) return take_role();
-      if (!client_id_) return take_client_id();
-      if (!subscribed_) return take_acknowledgement();
+      // Both are read, whoever answers first: in TLS there may be something that is no answer, and
+      // left unread it would wake our owner all the time.
+      const Result<bool> role = master_ ? Result<bool>(false) : take_role();
+      if (!role) return role;
+      const Result<bool> heard = subscribed_ ? Result<bool>(false) : take_subscription();
+      if (!heard) return heard;
+      if (!master_ || !subscribed_) return role.value() || heard.value();
       step_ = Step::kTrack;
-      Command track{"CLIENT", "TRACKING", "ON", "REDIRECT", std::to_string(*client_id_), "BCAST"};
-      for (const std::string& prefix : prefixes_) {
-        track.push_back("PREFIX");
-        track.push_back(prefix);
-      }
-      if (Result<void> sent = data_.send(track); !sent) return sent.error();
-      return true;
+      return ask_tracking();
     }
     case Step::kTrack:
       return take_tracking();
@@ -78,14 +84,13 @@ Result<bool> Link::take_role() {
   const Result<std::optional<Reply>> reply = data_.receive();
   if (!reply) return reply.error();
   if (!reply.value()) return false;
-  const std::optional<std::string_view> role = reply.value()->text_at(0);
-  if (!role) return unexpected("cannot ask redis for its role", *reply.value());
-  if (*role != "master") {
-    return Error{ErrorKind::kUnreachable,
-                 "this redis is a replica: registry.url must name the master"};
-  }
+  if (Result<void> checked = must_be_master(*reply.value()); !checked) return checked.error();
   master_ = true;
   return true;
+}
+
+Result<bool> Link::take_subscription() {
+  return client_id_ ? take_acknowledgement() : take_client_id();
 }
 
 Result<bool> Link::take_client_id() {
@@ -105,6 +110,16 @@ Result<bool> Link::take_acknowledgement() {
     return unexpected("cannot subscribe to invalidations", *reply.value());
   }
   subscribed_ = true;
+  return true;
+}
+
+Result<bool> Link::ask_tracking() {
+  Command track{"CLIENT", "TRACKING", "ON", "REDIRECT", std::to_string(*client_id_), "BCAST"};
+  for (const std::string& prefix : prefixes_) {
+    track.push_back("PREFIX");
+    track.push_back(prefix);
+  }
+  if (Result<void> sent = data_.send(track); !sent) return sent.error();
   return true;
 }
 

@@ -26,6 +26,9 @@
 
 namespace leafgate::registry {
 
+// kUnreachable unless `role` is a master's answer to ROLE.
+Result<void> must_be_master(const Reply& role);
+
 // One message of S.
 struct Notice {
   enum class Kind : std::uint8_t {
@@ -64,8 +67,10 @@ class Link {
 
   Result<bool> advance();  // false: nothing to advance by yet
   Result<bool> take_role();
+  Result<bool> take_subscription();
   Result<bool> take_client_id();
   Result<bool> take_acknowledgement();
+  Result<bool> ask_tracking();
   Result<bool> take_tracking();
   Result<void> flush();
 

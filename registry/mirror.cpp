@@ -261,6 +261,7 @@ Result<void> Mirror::apply(const Pipeline::Answer& answer, Pipeline& pipeline, S
       return take_scan_answer(request, answer.reply, pipeline, now);
     case Request::Kind::kPulse:
     case Request::Kind::kMeta:
+    case Request::Kind::kRole:
     case Request::Kind::kProbe:
     case Request::Kind::kEvent:
     case Request::Kind::kStatusRead:

@@ -20,7 +20,7 @@ std::string_view advice(std::string_view text) {
   constexpr std::array kCases = {
       Case{"NOPERM", "give the broker's redis user the rights in deploy/redis-acl"},
       Case{"NOAUTH", "set registry.password_file"},
-      Case{"READONLY", "registry.url must name the master"},
+      Case{"READONLY", "registry.url must lead to the master"},
       Case{"MOVED", "redis cluster is not supported"},
       Case{"ASK", "redis cluster is not supported"},
       Case{"CLUSTERDOWN", "redis cluster is not supported"},

@@ -29,6 +29,7 @@ struct Request {
     kScanEnd,      // behind everything a scan has read
     kPulse,        // SET of the canary
     kMeta,         // HMGET of the data set's facts
+    kRole,         // ROLE
     kProbe,        // a read that only shows whether reading is still allowed
     kEvent,        // XADD
     kStatusRead,   // HMGET of the broker's own hash

@@ -17,12 +17,14 @@
 #include <system_error>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "registry/board.h"
 #include "registry/link.h"
 #include "registry/mail.h"
 #include "registry/mirror.h"
 #include "registry/pipeline.h"
+#include "registry/sentinel.h"
 
 namespace leafgate::registry {
 namespace {
@@ -88,9 +90,11 @@ class Sync::Thread {
 
   void run();
   void turn();
+  void follow_sentinels(SteadyTime now);
   void dial(SteadyTime now);
   void fall(const Error& error, SteadyTime now);
   void enter(SyncState state);
+  void show_complaint();
   Result<void> serve(SteadyTime now);
   Result<void> hear(SteadyTime now);
   Result<void> hear_keys(const Reply& keys, SteadyTime now);
@@ -131,7 +135,10 @@ class Sync::Thread {
   std::minstd_rand random_;
 
   SyncState state_ = SyncState::kDown;
-  std::unique_ptr<Link> link_;  // null exactly in kDown
+  std::optional<SentinelWatch> sentinels_;
+  std::string sentinels_error_;  // empty: their majority names a master, or there are none
+  Endpoint server_;              // where link_ leads
+  std::unique_ptr<Link> link_;   // null exactly in kDown
   SteadyTime dial_at_{};
   milliseconds backoff_{0};
   std::optional<SteadyTime> live_since_;
@@ -166,7 +173,9 @@ Sync::Thread::Thread(SyncOptions options, Replica& replica, Changes& changes, Ou
       board_(instance_),
       mirror_(schema_, options_.endpoint.database, replica, changes, log),
       mail_(schema_, {options_.broker, instance_, options_.version}, outbox, log),
-      random_(std::random_device()()) {}
+      random_(std::random_device()()) {
+  if (options_.endpoint.sentinels) sentinels_.emplace(options_.endpoint);
+}
 
 Sync::Thread::~Thread() {
   stopping_ = true;
@@ -201,6 +210,7 @@ void Sync::Thread::run() {
 void Sync::Thread::turn() {
   const SteadyTime now = steady_clock::now();
   more_to_read_ = false;
+  if (sentinels_) follow_sentinels(now);
   if (!link_ && now >= dial_at_) dial(now);
   if (link_) {
     const Result<void> served = serve(now);
@@ -213,8 +223,42 @@ void Sync::Thread::turn() {
 
 // ---- the link
 
+void Sync::Thread::follow_sentinels(SteadyTime now) {
+  sentinels_->progress(now, options_.answer_deadline);
+  const Result<std::optional<Endpoint>> master = sentinels_->master();
+  if (master && !master.value()) return;
+  const bool changed = master.ok() != sentinels_error_.empty();
+  sentinels_error_ = master ? "" : master.error().message;
+  if (!link_) return;
+  if (changed) {
+    show_complaint();
+    log_.push(master ? log::Line(log::Level::kNotice, "sentinels_back")
+                     : log::Line(log::Level::kWarning, "sentinels_away")
+                           .add("error", sentinels_error_)
+                           .add("redis", server_.text()));
+  }
+  if (!master || *master.value() == server_) return;
+  fall({ErrorKind::kUnreachable,
+        server_.text() + ": the sentinels name another master: " + master.value()->text()},
+       now);
+  dial_at_ = now;
+}
+
 void Sync::Thread::dial(SteadyTime now) {
-  link_ = std::make_unique<Link>(options_.endpoint, schema_, pulse_key_, now);
+  server_ = options_.endpoint;
+  if (sentinels_) {
+    const Result<std::optional<Endpoint>> master = sentinels_->master();
+    if (!master) {
+      fall(master.error(), now);
+      return;
+    }
+    if (!master.value()) {
+      dial_at_ = now + Connection::kLookupPause;
+      return;
+    }
+    server_ = *master.value();
+  }
+  link_ = std::make_unique<Link>(server_, schema_, pulse_key_, now);
   next_pulse_ = now;
   enter(SyncState::kArm);
 }
@@ -241,6 +285,11 @@ void Sync::Thread::enter(SyncState state) {
   board_.set_state(state);
 }
 
+// What is wrong although the link works.
+void Sync::Thread::show_complaint() {
+  board_.set_error(pulse_refusal_.empty() ? sentinels_error_ : pulse_refusal_);
+}
+
 Result<void> Sync::Thread::serve(SteadyTime now) {
   if (Result<void> done = link_->progress(now, options_.answer_deadline); !done) return done;
   if (!link_->armed()) return {};
@@ -265,7 +314,7 @@ Result<void> Sync::Thread::check_answers_come(SteadyTime now) const {
   const bool pulse_late = heard_all_ && pulse_ && now - pulse_->sent > options_.answer_deadline;
   if (!pulse_late && !link_->pipeline().silent(now, options_.answer_deadline)) return {};
   return Error{ErrorKind::kUnreachable,
-               options_.endpoint.text() + ": redis does not answer: check it and the network"};
+               server_.text() + ": redis does not answer: check it and the network"};
 }
 
 // ---- S
@@ -333,6 +382,7 @@ Result<void> Sync::Thread::take_answer(const Pipeline::Answer& answer, SteadyTim
   }
   if (kind == Request::Kind::kPulse) return take_pulse(answer.reply);
   if (kind == Request::Kind::kMeta) return take_meta(answer.reply);
+  if (kind == Request::Kind::kRole) return must_be_master(answer.reply);
   const bool may_read = !answer.reply.is_error() || classify(answer.reply) == Refusal::kWrongType;
   return may_read ? Result<void>() : unexpected("cannot read certificates", answer.reply);
 }
@@ -353,6 +403,10 @@ Result<void> Sync::Thread::beat(SteadyTime now) {
   request.kind = Request::Kind::kMeta;
   sent = pipeline.send(request, {"HMGET", schema_.meta(), "id", "format", "device_id"});
   if (!sent) return sent;
+  // A master that is demoted goes on talking to us.
+  request.kind = Request::Kind::kRole;
+  sent = pipeline.send(request, {"ROLE"});
+  if (!sent) return sent;
   request.kind = Request::Kind::kProbe;
   return pipeline.send(request,
                        {"HMGET", schema_.cert(policy::Fingerprint()), std::string(field::kState)});
@@ -363,7 +417,7 @@ Result<void> Sync::Thread::take_pulse(const Reply& reply) {
   if (!reply.is_error()) {
     if (!pulse_refusal_.empty()) {
       pulse_refusal_.clear();
-      board_.set_error("");
+      show_complaint();
     }
     return {};
   }
@@ -372,7 +426,7 @@ Result<void> Sync::Thread::take_pulse(const Reply& reply) {
   pulse_->refused = true;
   if (error.message != pulse_refusal_) {
     pulse_refusal_ = error.message;
-    board_.set_error(error.message);
+    show_complaint();
     log_.push(log::Line(log::Level::kWarning, "registry_unproven").add("error", error.message));
   }
   return link_->ask_hearing();
@@ -424,10 +478,11 @@ void Sync::Thread::arrive(SteadyTime now) {
     board_.count_connect();
   }
   logged_error_.clear();
-  board_.set_error(pulse_refusal_);
+  show_complaint();
   board_.announce_sync();
   log_.push(log::Line(log::Level::kNotice, "registry_live")
-                .add("certificates", static_cast<std::int64_t>(replica_.size())));
+                .add("certificates", static_cast<std::int64_t>(replica_.size()))
+                .add("redis", server_.text()));
 }
 
 // ---- the data set
@@ -480,7 +535,8 @@ void Sync::Thread::wake_broker() {
 void Sync::Thread::sleep(SteadyTime now) {
   SteadyTime until = more_to_read_ ? now : now + kPollMax;
   if (changes_.waiting()) until = std::min(until, next_wake_);
-  std::array<pollfd, 3> items{pollfd{stop_event_, POLLIN, 0}, pollfd{-1, 0, 0}, pollfd{-1, 0, 0}};
+  std::vector<pollfd> items{{stop_event_, POLLIN, 0}, {-1, 0, 0}, {-1, 0, 0}};
+  if (sentinels_) sentinels_->add_to(items);
   if (!link_) {
     until = std::min(until, dial_at_);
   } else {

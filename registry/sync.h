@@ -10,9 +10,13 @@
 // means that everything written before it was sent has been applied. That moment is the freshness
 // watermark.
 //
+// Who is not the master is left: ROLE is asked with each pulse, and where the endpoint has
+// sentinels, their majority decides (sentinel.h). Without a majority nobody is dialled, but a link
+// that works is kept.
+//
 //   DOWN ──dial, AUTH──▶ ARM ──subscribed, tracking──▶ SYNCING ──scanned, swept──▶ LIVE
 //    ▲                                                                              │
-//    └────────── end of file, error, 2 s without an answer: close both, back off ───┘
+//    └──── end of file, error, 2 s without an answer, no master: close both, back off ──┘
 #pragma once
 
 #include <chrono>
@@ -61,7 +65,8 @@ struct SyncStatus {
   std::uint64_t repairs = 0;        // differences found by anti-entropy: an alarm, 0 by design
   std::uint64_t malformed = 0;      // records and keys that were not usable
   std::string instance;             // random id of this process's sync
-  std::string last_error;           // empty while LIVE, unless Redis refuses the pulse
+  // Empty while LIVE, unless Redis refuses the pulse or most sentinels are away.
+  std::string last_error;
 };
 
 class Sync {

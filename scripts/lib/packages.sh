@@ -14,6 +14,9 @@ readonly packages_to_test=(python3 python3-paho-mqtt clang-format shellcheck)
 # For the second compiler, fuzzing and lint.
 readonly packages_for_clang=(clang libclang-rt-dev clang-tidy)
 
+# To test with as well, where the machine's package index has it: Debian 12 only in backports.
+readonly packages_where_known=(valkey-server)
+
 # Debian puts the broker where an ordinary user's PATH does not reach.
 find_mosquitto() {
   PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" command -v mosquitto ||
@@ -48,6 +51,19 @@ install_without_services() (
     apt-get -q -y -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 \
     install --no-install-recommends "$@"
 )
+
+# install_known PACKAGE…: as install_missing, but leaves out what this machine's package index does not have.
+install_known() {
+  local package known=()
+  for package in "$@"; do
+    if is_installed "$package" || apt-cache policy "$package" 2>/dev/null | grep -q 'Candidate: [^(]'; then
+      known+=("$package")
+    else
+      note "not in this machine's package index, and left out: $package"
+    fi
+  done
+  [[ ${#known[@]} -eq 0 ]] || install_missing "${known[@]}"
+}
 
 # install_missing PACKAGE…: installs those that are not there; asks the package index only then.
 install_missing() {

@@ -11,8 +11,12 @@ readonly answer_seconds=10
 common_help() {
   cat <<'END'
 
-Environment: LEAFGATE_REDIS_URL (redis://[USER@]HOST[:PORT][/DB] or unix:///PATH[?db=DB]; default
-redis://127.0.0.1:6379/0), REDISCLI_AUTH (the password), LEAFGATE_PREFIX (default leafgate:).
+Environment: LEAFGATE_REDIS_URL (redis://[USER@]HOST[:PORT][/DB], rediss:// for the same in TLS,
+unix:///PATH[?db=DB] or redis-sentinel://HOST[:PORT],HOST[:PORT]/SERVICE[?db=DB]; default
+redis://127.0.0.1:6379/0), REDISCLI_AUTH (the password), LEAFGATE_PREFIX (default leafgate:),
+LEAFGATE_TLS_CA, LEAFGATE_TLS_CERT, LEAFGATE_TLS_KEY (files for TLS, at sentinels as well). In TLS
+redis-cli checks which CA issued the certificate of Redis, but not for which host; leafgate does both.
+Sentinels that want a log-in are for leafgate only.
 
 Exit status: 0 done or so already, 1 refused, 2 wrong call, 3 no such record, 4 Redis not reachable.
 END
@@ -36,17 +40,16 @@ is_number() {
 # password may be anywhere in one that is not understood.
 read_url() {
   url=${LEAFGATE_REDIS_URL:-redis://127.0.0.1:6379/0}
-  user='' host='' port='' socket='' database=''
+  user='' host='' port='' socket='' database='' tls='' sentinels=''
   case $url in
     redis://*) read_tcp_url "${url#redis://}" ;;
+    rediss://*) tls=yes; read_tcp_url "${url#rediss://}" ;;
+    redis-sentinel://*) read_sentinel_url "${url#redis-sentinel://}" ;;
     unix:///*\?db=*) socket=${url#unix://} database=${socket##*\?db=} socket=${socket%\?db=*} ;;
     unix:///*) socket=${url#unix://} ;;
-    rediss://* | redis-sentinel://*)
-      die "$exit_usage" \
-        'LEAFGATE_REDIS_URL: rediss:// and redis-sentinel:// are not supported by this version' ;;
     *)
       die "$exit_usage" \
-        'LEAFGATE_REDIS_URL: write redis://[USER@]HOST[:PORT][/DB] or unix:///PATH[?db=DB]' ;;
+        'LEAFGATE_REDIS_URL: write redis[s]://[USER@]HOST[:PORT][/DB], unix:///PATH[?db=DB] or redis-sentinel://HOST,HOST/SERVICE' ;;
   esac
   : "${port:=6379}" "${database:=0}"
   is_number "$port" && is_number "$database" ||
@@ -65,13 +68,69 @@ read_tcp_url() {
       die "$exit_usage" \
         'LEAFGATE_REDIS_URL: a password there would show in process lists: set REDISCLI_AUTH' ;;
   esac
-  case $authority in
-    \[*\]*) host=${authority#\[} host=${host%%\]*} port=${authority##*\]} port=${port#:} ;;
-    *:*) host=${authority%%:*} port=${authority#*:} ;;
-    *) host=$authority ;;
+  split_address "$authority" 6379
+}
+
+# split_address HOST[:PORT] DEFAULT-PORT: sets host and port.
+split_address() {
+  port=''
+  case $1 in
+    \[*\]*) host=${1#\[} host=${host%%\]*} port=${1##*\]} port=${port#:} ;;
+    *:*) host=${1%%:*} port=${1#*:} ;;
+    *) host=$1 ;;
   esac
   [ -n "$host" ] || die "$exit_usage" 'LEAFGATE_REDIS_URL: there is no host name'
+  : "${port:=$2}"
 }
+
+# Leaves it to find_master to set host and port.
+read_sentinel_url() {
+  sentinels=${1%%/*} service=${1#*/}
+  case $service in
+    *\?db=*) database=${service##*\?db=} service=${service%\?db=*} ;;
+  esac
+  case $1 in
+    *@* | /*) service='' ;;
+    */*) ;;
+    *) service='' ;;
+  esac
+  case $service in
+    '' | *[!A-Za-z0-9._-]*)
+      die "$exit_usage" \
+        'LEAFGATE_REDIS_URL: write redis-sentinel://HOST[:PORT],HOST[:PORT]/SERVICE[?db=DB]' ;;
+  esac
+  [ -z "${LEAFGATE_TLS_CA-}${LEAFGATE_TLS_CERT-}" ] || tls=yes
+}
+
+# Sets host and port to the server that more than half of the sentinels call the master.
+find_master() {
+  number=0 answers='' rest=$sentinels,
+  while [ -n "$rest" ]; do
+    number=$((number + 1))
+    split_address "${rest%%,*}" 26379
+    rest=${rest#*,}
+    answer=$(ask_sentinel) || answer=''
+    case $answer in
+      *' '*' '*) ;;
+      *' '*[0-9])
+        answers="$answers$answer
+" ;;
+    esac
+  done
+  winner=$(printf %s "$answers" | sort | uniq -c | sort -rn | head -n 1)
+  read -r votes host port <<END || :
+$winner
+END
+  [ $((2 * ${votes:-0})) -gt "$number" ] ||
+    die "$exit_unreachable" "of $number sentinels no majority names one master of \`$service\`"
+}
+
+# One line: address and port. The password is for Redis and not for its sentinels.
+ask_sentinel() (
+  unset REDISCLI_AUTH
+  user='' database=0
+  redis --raw SENTINEL GET-MASTER-ADDR-BY-NAME "$service" | tr '\n' ' ' | sed 's/ $//'
+)
 
 read_prefix() {
   prefix=${LEAFGATE_PREFIX:-leafgate:}
@@ -86,6 +145,10 @@ read_prefix() {
 redis() {
   [ -z "$user" ] || set -- --user "$user" "$@"
   if [ -n "$socket" ]; then set -- -s "$socket" "$@"; else set -- -h "$host" -p "$port" "$@"; fi
+  if [ -n "$tls" ]; then
+    set -- --tls ${LEAFGATE_TLS_CA:+--cacert "$LEAFGATE_TLS_CA"} \
+      ${LEAFGATE_TLS_CERT:+--cert "$LEAFGATE_TLS_CERT"} ${LEAFGATE_TLS_KEY:+--key "$LEAFGATE_TLS_KEY"} "$@"
+  fi
   set -- redis-cli -n "$database" "$@"
   if command -v timeout >/dev/null; then set -- timeout "$answer_seconds" "$@"; fi
   "$@" 2>&1
@@ -97,6 +160,7 @@ connect() {
   command -v redis-cli >/dev/null || die "$exit_usage" 'redis-cli is not installed (Debian: redis-tools)'
   read_url
   read_prefix
+  [ -z "$sentinels" ] || find_master
   # Without a password redis-cli silently stays the default user.
   [ -z "$user" ] || [ -n "${REDISCLI_AUTH-}" ] ||
     die "$exit_usage" 'LEAFGATE_REDIS_URL names a user: set REDISCLI_AUTH to its password'

@@ -4,8 +4,11 @@
 
 #include "tests/admin/cli.h"
 #include "tests/catch.h"
+#include "tests/support/sentinel_trio.h"
+#include "tests/support/tls_redis.h"
 
 using namespace leafgate::test;
+using leafgate::registry::Endpoint;
 
 TEST_CASE("a wrong command line ends in 2", "[cli][usage]") {
   const Cli cli;
@@ -68,6 +71,74 @@ TEST_CASE("a Redis that wants a log-in refuses without one and serves with one",
   CHECK(without.status == 1);
   CHECK_THAT(without.err, ContainsSubstring("NOAUTH"));
   CHECK(status({"--password-file", dir / "password"}).status == 0);
+}
+
+TEST_CASE("rediss:// is TLS, with files from options, --config or the environment",
+          "[cli][usage]") {
+  const TempDir dir;
+  TlsRedis redis("yes");
+  const CertFiles ours = redis.pki.issue({});
+  const std::string ca = redis.pki.ca_file();
+  const auto status = [](const std::vector<std::string>& more,
+                         const std::map<std::string, std::string>& env = {}) {
+    std::vector<std::string> argv = {LEAFGATE_CLI, "status"};
+    argv.insert(argv.end(), more.begin(), more.end());
+    return run(argv, "", env);
+  };
+  const std::vector<std::string> files = {"--tls-cert", ours.certificate, "--tls-key", ours.key};
+  std::vector<std::string> options = {"--url", redis.url(), "--tls-ca", ca};
+
+  const Ran without = status(options);
+  CHECK(without.status == 1);
+  CHECK_THAT(without.err, ContainsSubstring("wants a client certificate"));
+  options.insert(options.end(), files.begin(), files.end());
+  const Ran with = status(options);
+  INFO(with.err);
+  CHECK(with.status == 0);
+  CHECK_THAT(with.out, ContainsSubstring(redis.url()));
+
+  const std::map<std::string, std::string> env = {{"LEAFGATE_REDIS_URL", redis.url()},
+                                                  {"LEAFGATE_TLS_CA", ca},
+                                                  {"LEAFGATE_TLS_CERT", ours.certificate},
+                                                  {"LEAFGATE_TLS_KEY", ours.key}};
+  CHECK(status({}, env).status == 0);
+  // What is meant for one server does not disturb another.
+  CHECK(status({"--url", redis.server.url()}, env).status == 0);
+  CHECK(status({"--url", redis.server.url(), "--tls-ca", ca}).status == 2);
+
+  write_file(dir / "leafgate.yaml", "registry: {url: '" + redis.url() + "', tls: {ca_file: " + ca +
+                                        ", cert_file: " + ours.certificate +
+                                        ", key_file: " + ours.key + "}}\ntopics: any\n");
+  CHECK(status({"--config", dir / "leafgate.yaml"}).status == 0);
+}
+
+TEST_CASE("redis-sentinel:// leads to the master that the sentinels name", "[cli][usage]") {
+  SentinelTrio trio;
+  const Ran init = run({LEAFGATE_CLI, "registry", "init", "--url", trio.url()});
+  INFO(init.err);
+  CHECK(init.status == 0);
+  CHECK_FALSE(trio.first.cli({"HGET", "leafgate:meta", "id"}).empty());
+
+  Endpoint nobody = trio.endpoint();
+  nobody.sentinels->service = "flotilla";
+  const Ran unknown = run({LEAFGATE_CLI, "status", "--url", nobody.text()});
+  CHECK(unknown.status == 4);
+  CHECK_THAT(unknown.err, ContainsSubstring("knows no `flotilla`"));
+}
+
+TEST_CASE("with sentinels TLS is what files for it ask for", "[cli][usage]") {
+  const TlsRedis redis;
+  const int port = free_port();
+  const Sentinel sentinel(redis.port, redis.sentinel_settings(port));
+  const std::vector<std::string> status = {
+      LEAFGATE_CLI, "status", "--url",
+      "redis-sentinel://127.0.0.1:" + std::to_string(port) + "/fleet"};
+  std::vector<std::string> with_option = status;
+  with_option.insert(with_option.end(), {"--tls-ca", redis.pki.ca_file()});
+  REQUIRE(eventually([&] { return run(with_option).status == 0; }));
+
+  CHECK(run(status, "", {{"LEAFGATE_TLS_CA", redis.pki.ca_file()}}).status == 0);
+  CHECK(run(status).status == 4);
 }
 
 TEST_CASE("the Redis users of deploy/redis-acl have the rights that the commands need",

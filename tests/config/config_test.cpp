@@ -163,19 +163,47 @@ TEST_CASE("unknown and duplicate keys are errors everywhere", "[config]") {
              ContainsSubstring("admission.mode: stated twice"));
 }
 
+TEST_CASE("TLS is what rediss:// asks for, and its files go with it", "[config]") {
+  const auto bare = good("topics: any\nregistry: {url: 'rediss://h'}");
+  CHECK(bare.registry.endpoint.tls == registry::Tls{});
+  const auto whole = good(
+      "topics: any\nregistry: {url: 'rediss://h', tls: {ca_file: /ca, cert_file: /c, key_file: /k, "
+      "server_name: redis.example}}");
+  CHECK(whole.registry.endpoint.tls == registry::Tls{"/ca", "/c", "/k", "redis.example"});
+
+  CHECK_THAT(refusal("topics: any\nregistry:\n  tls: {ca_file: /ca}"),
+             ContainsSubstring("f.yaml:3: registry.tls: TLS needs a url that starts with"));
+  CHECK_THAT(refusal("topics: any\nregistry: {url: 'rediss://h', tls: {cert_file: /c}}"),
+             ContainsSubstring("registry.tls: a client certificate needs both"));
+  CHECK_THAT(refusal("topics: any\nregistry: {url: 'rediss://h', tls: {ca: /ca}}"),
+             ContainsSubstring("registry.tls: unknown key `ca`: allowed: ca_file | cert_file"));
+}
+
+TEST_CASE("sentinels may want a log-in of their own, and TLS like Redis itself", "[config]") {
+  const auto config = good(
+      "topics: any\nregistry: {url: 'redis-sentinel://h,i:2/fleet?db=3', username: broker, "
+      "sentinel: {username: watcher, password_file: /s}, tls: {ca_file: /ca}}");
+  const auto& endpoint = config.registry.endpoint;
+  CHECK(endpoint.username == "broker");
+  CHECK(endpoint.sentinels ==
+        registry::Sentinels{{{"h", 26379}, {"i", 2}}, "fleet", "watcher", "/s"});
+  CHECK(endpoint.tls->ca_file == "/ca");
+  CHECK_FALSE(good("topics: any\nregistry: {url: 'redis-sentinel://h/fleet'}")
+                  .registry.endpoint.tls.has_value());
+
+  CHECK_THAT(refusal("topics: any\nregistry:\n  sentinel: {username: u}"),
+             ContainsSubstring("f.yaml:3: registry.sentinel: needs a `url` that starts with"));
+  CHECK_THAT(refusal("topics: any\nregistry: {url: 'redis-sentinel://h/s', sentinel: {user: u}}"),
+             ContainsSubstring("registry.sentinel: unknown key `user`"));
+}
+
 TEST_CASE("keys and values of a later version say so", "[config]") {
   const auto says_so = ContainsSubstring("not supported by this version");
 
-  CHECK_THAT(refusal("topics: any\nregistry:\n  tls: {ca_file: /x}"),
-             says_so && ContainsSubstring("f.yaml:3: registry.tls: "));
   CHECK_THAT(refusal("topics: any\nregistry: {snapshot: /x}"),
              says_so && ContainsSubstring("registry.snapshot"));
   CHECK_THAT(refusal("topics: any\nregistry: {on_data_loss: hold}"),
              says_so && ContainsSubstring("registry.on_data_loss"));
-  CHECK_THAT(refusal("topics: any\nregistry: {url: 'rediss://h:1/0'}"),
-             says_so && ContainsSubstring("registry.url: `rediss://`"));
-  CHECK_THAT(refusal("topics: any\nregistry: {url: 'redis-sentinel://h:1,i:2/m'}"),
-             says_so && ContainsSubstring("registry.url: `redis-sentinel://`"));
   CHECK_THAT(refusal("topics: any\nfreshness: {when_stale: disconnect}"),
              says_so && ContainsSubstring("freshness.when_stale"));
 }

@@ -396,9 +396,7 @@ TEST_CASE("Redis starts with the shipped users as its ACL file", "[registry][acl
     all += read_file("deploy/redis-acl/" + name + ".acl");
   write_file(dir / "users.acl", all);
 
-  RedisServer redis({.binary = "redis-server",
-                     .append_only = false,
-                     .arguments = {"--aclfile", dir / "users.acl"}});
+  RedisServer redis({.arguments = {"--aclfile", dir / "users.acl"}});
 
   CHECK_THAT(redis.cli({"ACL", "USERS"}), ContainsSubstring("leafgate-broker"));
 }

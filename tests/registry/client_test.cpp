@@ -62,9 +62,7 @@ TEST_CASE("a database of its own is what the endpoint's number selects", "[regis
 
 TEST_CASE("a unix socket serves as well", "[registry][client]") {
   TempDir dir;
-  RedisServer redis({.binary = "redis-server",
-                     .append_only = false,
-                     .arguments = {"--unixsocket", dir / "redis.sock"}});
+  RedisServer redis({.arguments = {"--unixsocket", dir / "redis.sock"}});
   const auto endpoint = registry::parse_endpoint("unix://" + (dir / "redis.sock"));
   REQUIRE(endpoint.ok());
 

@@ -9,6 +9,8 @@
 #include "tests/catch.h"
 #include "tests/registry/registry_fixture.h"
 #include "tests/support/pki.h"
+#include "tests/support/sentinel_trio.h"
+#include "tests/support/tls_redis.h"
 
 namespace leafgate::test {
 namespace {
@@ -169,8 +171,10 @@ TEST_CASE("settings that cannot be right are refused before anything is sent",
   Registry registry;
   registry.hset(cert_key('1'), {{"state", "active"}});
   for (const std::string url :
-       {"rediss://h", "redis-sentinel://h/s", "http://h", "h:1", "redis://", "redis://h:x",
-        "redis://h/x", "redis://op:hunter2@h", "redis://:hunter2@h"}) {
+       {"rediss://", "rediss://op:hunter2@h", "redis-sentinel://h", "redis-sentinel:///s",
+        "redis-sentinel://h/", "redis-sentinel://h/a b", "redis-sentinel://op:hunter2@h/s",
+        "redis-sentinel://h/s?db=x", "http://h", "h:1", "redis://", "redis://h:x", "redis://h/x",
+        "redis://op:hunter2@h", "redis://:hunter2@h"}) {
     INFO(url);
     const Ran ran = script("deactivate", {kFingerprint}, {{"LEAFGATE_REDIS_URL", url}});
     CHECK(ran.status == kUsage);
@@ -187,9 +191,7 @@ TEST_CASE("settings that cannot be right are refused before anything is sent",
 
 TEST_CASE("prefix, database, socket and log-in come from the environment", "[registry][scripts]") {
   TempDir dir;
-  RedisServer server({.binary = "redis-server",
-                      .append_only = false,
-                      .arguments = {"--unixsocket", dir / "redis.sock"}});
+  RedisServer server({.arguments = {"--unixsocket", dir / "redis.sock"}});
   const std::string key = "other:cert:" + kFingerprint;
   REQUIRE(server.cli({"-n", "3", "HSET", key, "state", "active"}) == "1");
   REQUIRE(server.cli({"ACL", "SETUSER", "op", "on", ">pass word", "~other:*", "+@all"}) == "OK");
@@ -224,6 +226,67 @@ TEST_CASE("prefix, database, socket and log-in come from the environment", "[reg
     CHECK(deactivate("redis://127.0.0.1:" + port + "/99", "").status == kRefused);
     CHECK(state() == "active");
   }
+}
+
+TEST_CASE("rediss:// is TLS, with the files that the environment names", "[registry][scripts]") {
+  TlsRedis redis("yes");
+  const CertFiles ours = redis.pki.issue({});
+  const std::string key = "leafgate:cert:" + kFingerprint;
+  REQUIRE(redis.server.cli({"HSET", key, "state", "active"}) == "1");
+  std::map<std::string, std::string> env = {{"LEAFGATE_REDIS_URL", redis.url()},
+                                            {"LEAFGATE_TLS_CERT", ours.certificate},
+                                            {"LEAFGATE_TLS_KEY", ours.key}};
+
+  const Ran stranger = script("deactivate", {kFingerprint}, env);
+  CHECK(stranger.status == kUnreachable);
+  CHECK_THAT(stranger.err, ContainsSubstring("certificate verify failed"));
+  CHECK(redis.server.cli({"HGET", key, "state"}) == "active");
+
+  env["LEAFGATE_TLS_CA"] = redis.pki.ca_file();
+  CHECK(script("deactivate", {kFingerprint}, env).status == kDone);
+  CHECK(redis.server.cli({"HGET", key, "state"}) == "inactive");
+}
+
+TEST_CASE("redis-sentinel:// is the master that most sentinels name", "[registry][scripts]") {
+  SentinelTrio trio;
+  const std::string key = "leafgate:cert:" + kFingerprint;
+  REQUIRE(trio.first.cli({"HSET", key, "state", "active"}) == "1");
+  const RedisServer stranger;
+  const auto mislead = [&stranger](const Sentinel& sentinel) {
+    sentinel.cli({"sentinel", "remove", "fleet"});
+    const std::string port = std::to_string(stranger.port());
+    sentinel.cli({"sentinel", "monitor", "fleet", "127.0.0.1", port, "2"});
+  };
+  const std::map<std::string, std::string> env = {{"LEAFGATE_REDIS_URL", trio.url()}};
+
+  mislead(trio.sentinels[0]);
+  const Ran done = script("deactivate", {kFingerprint}, env);
+  CHECK(done.err == "");
+  CHECK(done.status == kDone);
+  CHECK(trio.first.cli({"HGET", key, "state"}) == "inactive");
+
+  trio.sentinels[1].cli({"sentinel", "remove", "fleet"});
+  const Ran split = script("activate", {kFingerprint}, env);
+  CHECK(split.status == kUnreachable);
+  CHECK_THAT(split.err, ContainsSubstring("no majority"));
+  CHECK(trio.first.cli({"HGET", key, "state"}) == "inactive");
+}
+
+TEST_CASE("with sentinels TLS is what LEAFGATE_TLS_CA asks for", "[registry][scripts]") {
+  const TlsRedis redis;
+  const int port = free_port();
+  const Sentinel sentinel(redis.port, redis.sentinel_settings(port));
+  const std::string key = "leafgate:cert:" + kFingerprint;
+  REQUIRE(redis.server.cli({"HSET", key, "state", "active"}) == "1");
+  REQUIRE(eventually([&] { return sentinel.named() == std::to_string(redis.port); }));
+
+  const Ran ran = script(
+      "deactivate", {kFingerprint},
+      {{"LEAFGATE_REDIS_URL", "redis-sentinel://127.0.0.1:" + std::to_string(port) + "/fleet"},
+       {"LEAFGATE_TLS_CA", redis.pki.ca_file()}});
+  CHECK(ran.err == "");
+  CHECK(ran.status == kDone);
+  CHECK(redis.server.cli({"HGET", key, "state"}) == "inactive");
 }
 
 std::string status_of(const Hash& record) {

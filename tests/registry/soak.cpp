@@ -38,7 +38,7 @@ constexpr milliseconds kRound{6000};
 struct Options {
   seconds length{60};
   unsigned seed = std::random_device()();
-  std::string server = "redis-server";
+  std::string server = default_redis();
 };
 
 Options parse(int argc, char** argv) {

@@ -376,12 +376,24 @@ TEST_CASE("a master that becomes a replica is left", "[sync]") {
   REQUIRE(watcher.live());
   redis.cli({"replicaof", "127.0.0.1", std::to_string(free_port())});
   CHECK(eventually([&] {
-    return watcher.sync.status().last_error.find("must name the master") != std::string::npos;
+    return watcher.sync.status().last_error.find("must lead to the master") != std::string::npos;
   }));
   CHECK(watcher.replica.size() == 100);
   redis.cli({"replicaof", "no", "one"});
   CHECK(watcher.live());
   CHECK(watcher.settled());
+}
+
+TEST_CASE("a master that becomes a replica is left although it goes on taking writes", "[sync]") {
+  RedisServer redis;
+  fill(redis, 100);
+  Watcher watcher(redis);
+  REQUIRE(watcher.live());
+  redis.cli({"config", "set", "replica-read-only", "no"});
+  redis.cli({"replicaof", "127.0.0.1", std::to_string(free_port())});
+  CHECK(eventually([&] {
+    return watcher.sync.status().last_error.find("this redis is a replica") != std::string::npos;
+  }));
 }
 
 TEST_CASE("while Redis takes no writes changes arrive but nothing is called fresh", "[sync]") {

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/redis_server.h"
 
+#include <cstdlib>
 #include <stdexcept>
 
 namespace leafgate::test {
+
+std::string default_redis() {
+  const char* const chosen = std::getenv("LEAFGATE_REDIS_SERVER");
+  return chosen == nullptr ? "redis-server" : chosen;
+}
 
 RedisServer::RedisServer(RedisOptions options) : options_(std::move(options)), port_(free_port()) {
   start();

@@ -13,10 +13,13 @@
 
 namespace leafgate::test {
 
+// LEAFGATE_REDIS_SERVER in the environment, e.g. `valkey-server`; otherwise `redis-server`.
+std::string default_redis();
+
 struct RedisOptions {
-  std::string binary = "redis-server";  // or valkey-server
-  bool append_only = false;             // keep data over restart()
-  std::vector<std::string> arguments;   // further `--name value`
+  std::string binary = default_redis();
+  bool append_only = false;            // keep data over restart()
+  std::vector<std::string> arguments;  // further `--name value`
 };
 
 class RedisServer {

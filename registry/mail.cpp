@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <iterator>
 #include <utility>
 
 namespace leafgate::registry {
@@ -28,15 +27,13 @@ Mail::Mail(Schema schema, Sender sender, Outbox& outbox, log::Queue& log)
 
 Result<void> Mail::send(Pipeline& pipeline, SteadyTime now) {
   if (now < paused_until_) return {};
-  const std::size_t room = kInFlightMax - std::min(kInFlightMax, waiting_.size() + sent_.size());
+  const std::size_t room = kInFlightMax - std::min(kInFlightMax, events_.size());
   Outbox::Letters letters = outbox_.take(room);
   for (Event& event : letters.events)
-    waiting_.push_back(std::move(event));
+    events_.push_back(std::move(event));
 
-  while (!waiting_.empty()) {
-    sent_.push_back(std::move(waiting_.front()));
-    waiting_.pop_front();
-    if (Result<void> sent = send_event(sent_.back(), pipeline); !sent) return sent;
+  while (in_flight_ < events_.size()) {
+    if (Result<void> sent = send_event(events_[in_flight_++], pipeline); !sent) return sent;
   }
   if (letters.status) return send_status(*letters.status, pipeline);
   return {};
@@ -86,9 +83,10 @@ void Mail::apply(const Pipeline::Answer& answer, SteadyTime now) {
 }
 
 void Mail::take_event(const Reply& reply, SteadyTime now) {
-  if (sent_.empty()) return;
-  Event event = std::move(sent_.front());
-  sent_.pop_front();
+  if (in_flight_ == 0) return;
+  Event event = std::move(events_.front());
+  events_.pop_front();
+  --in_flight_;
   if (!reply.is_error()) {
     event_refusal_.clear();
     return;
@@ -96,7 +94,7 @@ void Mail::take_event(const Reply& reply, SteadyTime now) {
   refused("cannot write an event", reply, event_refusal_);
   // What Redis will never take is given up; what it cannot take now is tried again.
   if (classify(reply) != Refusal::kWrite) return;
-  waiting_.push_back(std::move(event));
+  events_.push_back(std::move(event));
   paused_until_ = now + kPause;
 }
 
@@ -118,12 +116,6 @@ void Mail::refused(std::string_view doing, const Reply& reply, std::string& logg
   if (text == logged) return;
   logged = text;
   log_.push(log::Line(log::Level::kWarning, "registry_write_refused").add("error", text));
-}
-
-void Mail::disconnect() {
-  waiting_.insert(waiting_.begin(), std::move_iterator(sent_.begin()),
-                  std::move_iterator(sent_.end()));
-  sent_.clear();
 }
 
 }  // namespace leafgate::registry

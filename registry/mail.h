@@ -38,7 +38,7 @@ class Mail {
   void apply(const Pipeline::Answer& answer, SteadyTime now);
 
   // The link is gone: what it had not taken is sent again on the next.
-  void disconnect();
+  void disconnect() noexcept { in_flight_ = 0; }
 
  private:
   Result<void> send_event(const Event& event, Pipeline& pipeline);
@@ -53,8 +53,8 @@ class Mail {
   Outbox& outbox_;
   log::Queue& log_;
 
-  std::deque<Event> waiting_;
-  std::deque<Event> sent_;  // and not answered yet
+  std::deque<Event> events_;   // that Redis has not taken yet, oldest first
+  std::size_t in_flight_ = 0;  // so many of them, from the front, are sent and not answered
   SteadyTime paused_until_{};
   bool status_written_ = false;  // by this instance, once
   bool doubled_ = false;         // another live broker has our name; logged

@@ -110,7 +110,7 @@ Result<void> Mirror::begin_scan(Purpose purpose, Pipeline& pipeline, SteadyTime 
   return pipeline.send(std::move(request), {"INFO", "keyspace"});
 }
 
-void Mirror::disconnect() {
+void Mirror::disconnect() noexcept {
   ++epoch_;
   scan_.reset();
   finished_.reset();

@@ -54,7 +54,7 @@ class Mirror {
   // Begins a scan, dropping one under way; kRebuild also drops the keys named so far.
   Result<void> begin_scan(Purpose purpose, Pipeline& pipeline, SteadyTime now);
   // The link is gone, with all that was asked. The replica stays.
-  void disconnect();
+  void disconnect() noexcept;
 
   // Asks for what the limits allow now.
   Result<void> ask(Pipeline& pipeline, SteadyTime now);

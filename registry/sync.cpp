@@ -91,8 +91,11 @@ class Sync::Thread {
   void run();
   void turn();
   void follow_sentinels(SteadyTime now);
+  void survive(const char* what) noexcept;
   void dial(SteadyTime now);
   void fall(const Error& error, SteadyTime now);
+  void drop(SteadyTime now) noexcept;
+  void tell_down(const std::string& error);
   void enter(SyncState state);
   void show_complaint();
   Result<void> serve(SteadyTime now);
@@ -202,9 +205,19 @@ Result<void> Sync::Thread::start() {
   return started;
 }
 
+// Whatever happens here, above all memory that runs out, must not end the broker: the old replica
+// serves, and all that the link had in flight is read again on the next.
 void Sync::Thread::run() {
-  while (!stopping_)
-    turn();
+  while (!stopping_) {
+    try {
+      turn();
+    } catch (const std::exception& error) {
+      survive(error.what());
+    } catch (...) {
+      survive("an unknown exception");
+    }
+    sleep(steady_clock::now());
+  }
 }
 
 void Sync::Thread::turn() {
@@ -218,7 +231,16 @@ void Sync::Thread::turn() {
   }
   board_.set_counters(mirror_);
   wake_broker();
-  sleep(steady_clock::now());
+}
+
+void Sync::Thread::survive(const char* what) noexcept {
+  drop(steady_clock::now());
+  try {
+    changes_.everything();  // the broker may not have been told of all that was applied
+    tell_down(std::string("the sync stumbled: ") + what);
+  } catch (...) {
+    // Not even memory to say so.
+  }
 }
 
 // ---- the link
@@ -264,6 +286,12 @@ void Sync::Thread::dial(SteadyTime now) {
 }
 
 void Sync::Thread::fall(const Error& error, SteadyTime now) {
+  drop(now);
+  tell_down(error.message);
+}
+
+// Takes no memory, so that it can be done when there is none.
+void Sync::Thread::drop(SteadyTime now) noexcept {
   link_.reset();
   mirror_.disconnect();
   mail_.disconnect();
@@ -274,10 +302,13 @@ void Sync::Thread::fall(const Error& error, SteadyTime now) {
   backoff_ = std::clamp(backoff_ * 2, options_.backoff_min, options_.backoff_max);
   dial_at_ = now + jitter(backoff_);
   enter(SyncState::kDown);
-  board_.set_error(error.message);
-  if (error.message == logged_error_) return;
-  logged_error_ = error.message;
-  log_.push(log::Line(log::Level::kWarning, "registry_down").add("error", error.message));
+}
+
+void Sync::Thread::tell_down(const std::string& error) {
+  board_.set_error(error);
+  if (error == logged_error_) return;
+  logged_error_ = error;
+  log_.push(log::Line(log::Level::kWarning, "registry_down").add("error", error));
 }
 
 void Sync::Thread::enter(SyncState state) {

@@ -14,14 +14,23 @@
 #include <utility>
 
 #include "registry/connection.h"
+#include "registry/fence.h"
 #include "registry/mirror.h"
+#include "registry/remembered.h"
 #include "registry/sync.h"
 
 namespace leafgate::registry {
 
 class Board {
  public:
-  explicit Board(std::string instance) : instance_(std::move(instance)) {}
+  // `age_at_start` and `remembered`: as in SyncOptions.
+  Board(std::string instance, std::optional<std::chrono::milliseconds> age_at_start,
+        Remembered remembered)
+      : instance_(std::move(instance)),
+        has_content_(age_at_start.has_value()),
+        remembered_(std::move(remembered)) {
+    if (age_at_start) advance_watermark(std::chrono::steady_clock::now() - *age_at_start);
+  }
 
   void set_state(SyncState state) { state_.store(state, std::memory_order_relaxed); }
   void set_error(std::string text) {
@@ -31,6 +40,13 @@ class Board {
   void set_counters(const Mirror& mirror) {
     repairs_.store(mirror.repairs(), std::memory_order_relaxed);
     malformed_.store(mirror.malformed(), std::memory_order_relaxed);
+    absent_held_.store(mirror.absent_held(), std::memory_order_relaxed);
+  }
+  void set_fence(const Fence& fence) {
+    Remembered remembered = fence.remembered();
+    const std::lock_guard lock(mutex_);
+    std::swap(remembered_, remembered);
+    holding_ = fence.holding();
   }
   void count_invalidation() { invalidations_.fetch_add(1, std::memory_order_relaxed); }
   void count_connect() { connects_.fetch_add(1, std::memory_order_relaxed); }
@@ -51,7 +67,7 @@ class Board {
 
   bool wait_until_synced(std::chrono::milliseconds limit) const {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, limit, [this] { return synced_; });
+    return changed_.wait_for(lock, limit, [this] { return synced_ || has_content_; });
   }
 
   std::optional<std::chrono::milliseconds> age() const noexcept {
@@ -63,6 +79,11 @@ class Board {
         std::max(age, std::chrono::nanoseconds(0)));
   }
 
+  Remembered remembered() const {
+    const std::lock_guard lock(mutex_);
+    return remembered_;
+  }
+
   SyncStatus status() const {
     SyncStatus status;
     status.state = state_.load(std::memory_order_relaxed);
@@ -72,10 +93,13 @@ class Board {
     status.invalidations = invalidations_.load(std::memory_order_relaxed);
     status.repairs = repairs_.load(std::memory_order_relaxed);
     status.malformed = malformed_.load(std::memory_order_relaxed);
+    status.absent_held = absent_held_.load(std::memory_order_relaxed);
     status.instance = instance_;
     const std::lock_guard lock(mutex_);
     status.ever_synced = synced_;
     status.last_error = error_;
+    if (holding_) status.held_id = remembered_.data_set;
+    status.regressions = remembered_.regressions.size();
     return status;
   }
 
@@ -83,6 +107,7 @@ class Board {
   static constexpr std::int64_t kNoWatermark = INT64_MIN;
 
   const std::string instance_;
+  const bool has_content_;  // before the first sync
   std::atomic<SyncState> state_{SyncState::kDown};
   std::atomic<std::int64_t> watermark_{kNoWatermark};  // ns of the steady clock
   std::atomic<std::uint64_t> connects_{0};
@@ -90,10 +115,13 @@ class Board {
   std::atomic<std::uint64_t> invalidations_{0};
   std::atomic<std::uint64_t> repairs_{0};
   std::atomic<std::uint64_t> malformed_{0};
+  std::atomic<std::uint64_t> absent_held_{0};
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
-  bool synced_ = false;  // guarded by mutex_
-  std::string error_;    // guarded by mutex_
+  bool synced_ = false;    // guarded by mutex_
+  std::string error_;      // guarded by mutex_
+  Remembered remembered_;  // guarded by mutex_
+  bool holding_ = false;   // guarded by mutex_
 };
 
 }  // namespace leafgate::registry

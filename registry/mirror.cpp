@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <limits>
 #include <utility>
 #include <vector>
+
+#include "registry/data_set.h"
+#include "registry/info.h"
 
 namespace leafgate::registry {
 namespace {
@@ -25,35 +27,11 @@ constexpr int kAuditRest = 3;              // an audit works a quarter of the ti
 constexpr std::size_t kOthersMax = 4096;   // keys with a TTL that a scan can tell from certificates
 constexpr std::size_t kNamedMin = 10'000;  // so many named keys are always read one by one
 constexpr std::size_t kNamedMax = 500'000;  // and so many never
-constexpr milliseconds kBlockGrace{50};     // Redis may end a block a little later than our clock
 constexpr std::chrono::seconds kUnusableLogInterval{10};
 constexpr std::size_t kRepairsLogged = 10;
-constexpr std::size_t kBlockEndsMax = 65536;  // blocks with a TTL whose end is awaited
-constexpr std::int64_t kNoSuchKey = -2;       // PEXPIRETIME's answer
+constexpr std::int64_t kNoSuchKey = -2;  // PEXPIRETIME's answer
 
 constexpr std::array kCertFields{field::kState, field::kRetireAt, field::kRevokedAt};
-
-struct Keyspace {
-  std::uint64_t keys = 0;
-  std::uint64_t expires = 0;
-};
-
-std::uint64_t number_after(std::string_view text, std::string_view word) {
-  const std::size_t at = text.find(word);
-  if (at == std::string_view::npos) return 0;
-  text.remove_prefix(at + word.size());
-  std::uint64_t number = 0;
-  std::from_chars(text.data(), text.data() + text.size(), number);
-  return number;
-}
-
-// From INFO keyspace, which has a line for each database that is not empty.
-Keyspace parse_keyspace(std::string_view info, std::string_view line_start) {
-  const std::size_t at = info.find(line_start);
-  if (at == std::string_view::npos) return {};
-  const std::string_view line = info.substr(at, info.find('\n', at) - at);
-  return {number_after(line, "keys="), number_after(line, "expires=")};
-}
 
 // PEXPIRETIME: milliseconds since 1970, -1 without a TTL. Beyond any clock of ours is never.
 Time gone_at(std::int64_t answer) {
@@ -61,15 +39,13 @@ Time gone_at(std::int64_t answer) {
   return Time(milliseconds(answer));
 }
 
-Time wall_clock() {
-  return std::chrono::time_point_cast<milliseconds>(system_clock::now());
-}
-
 }  // namespace
 
-Mirror::Mirror(Schema schema, int database, Replica& replica, Changes& changes, log::Queue& log)
+Mirror::Mirror(Schema schema, int database, Fence& fence, Replica& replica, Changes& changes,
+               log::Queue& log)
     : schema_(std::move(schema)),
       keyspace_line_("db" + std::to_string(database) + ":"),
+      fence_(fence),
       replica_(replica),
       changes_(changes),
       log_(log) {}
@@ -91,9 +67,13 @@ bool Mirror::overwhelmed() const {
 
 Result<void> Mirror::begin_scan(Purpose purpose, Pipeline& pipeline, SteadyTime now) {
   if (purpose == Purpose::kRebuild) {
-    named_.clear();
-    applied_ = named_.added();
+    absences_.clear();
     suspects_.clear();
+    // In doubt a scan does not say all that a naming does: see keep_refusal().
+    if (!fence_.distrusts() || overwhelmed()) {
+      named_.clear();
+      applied_ = named_.added();
+    }
   }
   ++epoch_;
   if (generation_ == std::numeric_limits<Generation>::max()) {
@@ -117,6 +97,7 @@ void Mirror::disconnect() noexcept {
   named_.clear();
   applied_ = named_.added();
   asking_ = 0;
+  absences_.clear();
   suspects_.clear();
 }
 
@@ -211,6 +192,7 @@ Result<void> Mirror::ask_page(Pipeline& pipeline, SteadyTime now) {
 // Its last answer comes behind those of all reads before it.
 Result<void> Mirror::ask_end(Pipeline& pipeline, SteadyTime now) {
   if (!scan_->with_ttl && scan_->others.size() > kOthersMax) return scan_with_ttl(pipeline, now);
+  if (Result<void> asked = ask_meta(schema_, 0, pipeline); !asked) return asked;
   std::vector<Command> commands;
   if (!scan_->with_ttl) {
     commands.push_back({"MULTI"});
@@ -262,6 +244,7 @@ Result<void> Mirror::apply(const Pipeline::Answer& answer, Pipeline& pipeline, S
     case Request::Kind::kPulse:
     case Request::Kind::kMeta:
     case Request::Kind::kRole:
+    case Request::Kind::kReplication:
     case Request::Kind::kProbe:
     case Request::Kind::kEvent:
     case Request::Kind::kStatusRead:
@@ -302,7 +285,8 @@ Result<void> Mirror::take_begin(const Reply& reply, Pipeline& pipeline, SteadyTi
   if (!info || reply.is_error()) return unexpected("cannot ask redis for INFO keyspace", reply);
   const Keyspace keyspace = parse_keyspace(*info, keyspace_line_);
   scan_->with_ttl = ttl_in_use_ || keyspace.expires > kOthersMax;
-  if (keyspace.keys == 0 && scan_->purpose == Purpose::kRebuild) {
+  const bool believed = fence_.absence() == Fence::Absence::kBelieved;
+  if (believed && keyspace.keys == 0 && scan_->purpose == Purpose::kRebuild) {
     // After a flush nobody should have to wait until a million records are swept one by one.
     replica_.clear();
     changes_.everything();
@@ -388,29 +372,6 @@ Result<void> Mirror::scan_with_ttl(Pipeline& pipeline, SteadyTime now) {
   return begin_scan(scan_->purpose, pipeline, now);
 }
 
-void Mirror::sweep(const Pipeline& pipeline) {
-  const bool audit = scan_->purpose == Purpose::kAudit;
-  const Time now = wall_clock();
-  Replica::Swept swept;
-  swept.certificate = [&](const policy::Fingerprint& fingerprint,
-                          const policy::CertRecord& record) {
-    changes_.certificate(fingerprint);
-    // One that has ended may be gone without a message yet.
-    if (audit && record.gone_at > now) suspect(schema_.cert(fingerprint), pipeline);
-  };
-  swept.device_block = [&](const std::string& id) {
-    changes_.device(id);
-    watch_block(schema_.block_device(id), policy::kNever);
-    if (audit) suspect(schema_.block_device(id), pipeline);
-  };
-  swept.issuer_block = [&](const std::string& id) {
-    changes_.issuer(id);
-    watch_block(schema_.block_issuer(id), policy::kNever);
-    if (audit) suspect(schema_.block_issuer(id), pipeline);
-  };
-  replica_.sweep(generation_, swept);
-}
-
 Result<void> Mirror::take_cert(const Request& request, const Reply& reply, Pipeline& pipeline) {
   std::optional<policy::CertRecord> record;
   if (reply.is_error()) {
@@ -460,89 +421,16 @@ Result<void> Mirror::take_block_ttl(const Request& request, const Reply& reply,
   const std::optional<std::int64_t> ends = reply.integer();
   if (!ends) return unexpected("cannot read a block's TTL", reply);
   if (*ends == kNoSuchKey) half_block_.reset();
-  watch_block(request.key, half_block_ ? gone_at(*ends) : policy::kNever);
-  store_block(request, half_block_, pipeline);
+  store_block(request, half_block_, gone_at(*ends), pipeline);
   half_block_.reset();
   return {};
-}
-
-// ---- the replica
-
-Generation Mirror::stamp(const Request& request) const noexcept {
-  return request.epoch == epoch_ ? generation_ : kUnstamped;
-}
-
-bool Mirror::by_audit(const Request& request) const noexcept {
-  return request.named == 0 && request.epoch == epoch_ && scan_ &&
-         scan_->purpose == Purpose::kAudit;
-}
-
-void Mirror::store_cert(const Request& request, const std::optional<policy::CertRecord>& record,
-                        bool ttl_known, Pipeline& pipeline) {
-  const bool audit = by_audit(request);
-  const std::optional<policy::CertRecord> held =
-      audit ? replica_.find(request.fingerprint) : std::nullopt;
-  bool changed = false;
-  if (!record) {
-    changed = replica_.erase(request.fingerprint);
-  } else if (ttl_known) {
-    changed = replica_.put(request.fingerprint, *record, stamp(request));
-  } else {
-    changed = replica_.put_without_ttl(request.fingerprint, *record, stamp(request));
-  }
-  if (!changed) return;
-
-  changes_.certificate(request.fingerprint);
-  const bool malformed = record && record->state == policy::CertState::kMalformed;
-  if (malformed) unusable("its state is not one of ours", schema_.cert(request.fingerprint));
-  const bool ended = held && held->gone_at <= wall_clock();
-  if (audit && !ended) suspect(schema_.cert(request.fingerprint), pipeline);
-}
-
-void Mirror::store_block(const Request& request, const std::optional<policy::Block>& block,
-                         Pipeline& pipeline) {
-  const KeyName name = parse_key(schema_, request.key);
-  bool changed = false;
-  if (name.kind == KeyName::Kind::kDeviceBlock) {
-    changed = block ? replica_.put_device_block(name.id, *block, stamp(request))
-                    : replica_.erase_device_block(name.id);
-    if (changed) changes_.device(name.id);
-  } else {
-    changed = block ? replica_.put_issuer_block(name.id, *block, stamp(request))
-                    : replica_.erase_issuer_block(name.id);
-    if (changed) changes_.issuer(name.id);
-  }
-  if (changed && by_audit(request)) suspect(request.key, pipeline);
-}
-
-// Redis may delete a key with a TTL long after its end, and says so only then: we ask at its end.
-void Mirror::watch_block(const std::string& key, Time gone_at) {
-  const auto at = block_ends_.find(key);
-  if (at != block_ends_.end()) {
-    block_due_.erase({at->second, key});
-    block_ends_.erase(at);
-  }
-  if (gone_at == policy::kNever || block_ends_.size() >= kBlockEndsMax) return;
-  const Time due = std::max(gone_at, wall_clock()) + kBlockGrace;
-  block_ends_.emplace(key, due);
-  block_due_.emplace(due, key);
-}
-
-void Mirror::name_ended_blocks() {
-  if (block_due_.empty()) return;
-  const Time now = wall_clock();
-  while (!block_due_.empty() && block_due_.begin()->first <= now) {
-    const std::string key = block_due_.begin()->second;
-    watch_block(key, policy::kNever);
-    named_.add(key);
-  }
 }
 
 // ---- alarms
 
 void Mirror::suspect(std::string key, const Pipeline& pipeline) {
-  // One that was named is no suspect: its answer is on its way.
-  if (named_.contains(key) || pipeline.reading(key)) return;
+  // One that was named is no suspect: its answer, or the proof of that, is on its way.
+  if (named_.contains(key) || pipeline.reading(key) || absences_.contains(key)) return;
   suspects_.add(std::move(key));
 }
 

@@ -9,6 +9,10 @@
 //   not carry the stamp is swept. A key that is there all the time is seen by SCAN; one that
 //   changed meanwhile was named.
 //
+// What is there is taken at once. That something is not there, and in a reconcile in doubt that
+// something admits, is taken only as far as the Fence believes it. meta is asked for by the owner
+// of this object, except at the end of a scan; its answer goes to the Fence first.
+//
 // Reading every TTL would make a scan half as long again. When Redis says that few keys have one, a
 // scan leaves them out and proves at its end, in one MULTI, that all keys with a TTL are known not
 // to be certificates. A TTL that is set later names its key. Where the proof fails the scan is done
@@ -18,7 +22,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -28,7 +31,10 @@
 #include "base/log.h"
 #include "base/result.h"
 #include "policy/vocabulary.h"
+#include "registry/absences.h"
+#include "registry/block_ends.h"
 #include "registry/changes.h"
+#include "registry/fence.h"
 #include "registry/named_keys.h"
 #include "registry/pipeline.h"
 #include "registry/replica.h"
@@ -39,8 +45,9 @@ namespace leafgate::registry {
 
 class Mirror {
  public:
-  // `replica`, `changes`, `log` outlive this object. `database`: as in Endpoint.
-  Mirror(Schema schema, int database, Replica& replica, Changes& changes, log::Queue& log);
+  // `fence`, `replica`, `changes`, `log` outlive this object. `database`: as in Endpoint.
+  Mirror(Schema schema, int database, Fence& fence, Replica& replica, Changes& changes,
+         log::Queue& log);
 
   enum class Purpose : std::uint8_t {
     kRebuild,  // nothing is certain: as fast as Redis can
@@ -66,6 +73,11 @@ class Mirror {
   // REQUIRES: owns(answer.request.kind)
   Result<void> apply(const Pipeline::Answer& answer, Pipeline& pipeline, SteadyTime now);
 
+  // Absences wait until meta has been read behind them.
+  bool waits_for_meta() const noexcept { return !absences_.empty(); }
+  // The Fence has taken an answer of meta, and nothing has to be read again.
+  void meta_read();
+
   // A scan that ran to its end.
   struct Finished {
     Purpose purpose;
@@ -77,13 +89,16 @@ class Mirror {
 
   // Keys named since the start, and how many of them, in their order, have been read and applied.
   std::uint64_t named() const noexcept { return named_.added(); }
-  std::uint64_t applied() const noexcept { return applied_; }
+  // An absence is applied when it is believed, or held back for good.
+  std::uint64_t applied() const noexcept;
 
   void pulse_sent() { suspects_.pulse_sent(); }
   void pulse_returned();
 
   std::uint64_t repairs() const noexcept { return repairs_; }
   std::uint64_t malformed() const noexcept { return malformed_; }
+  // What the last scan would have swept, had it not been held back.
+  std::uint64_t absent_held() const noexcept { return absent_held_; }
 
  private:
   struct Scan {
@@ -131,8 +146,18 @@ class Mirror {
   void store_cert(const Request& request, const std::optional<policy::CertRecord>& record,
                   bool ttl_known, Pipeline& pipeline);
   void store_block(const Request& request, const std::optional<policy::Block>& block,
-                   Pipeline& pipeline);
-  void watch_block(const std::string& key, policy::Time gone_at);  // kNever: no longer
+                   policy::Time gone_at, Pipeline& pipeline);
+  bool put_block(const KeyName& name, const policy::Block& block, Generation generation);
+  std::optional<policy::Block> find_block(const KeyName& name) const;
+  // True: what is held stays.
+  bool keep_refusal(const Request& request, const policy::CertRecord& record);
+  bool keep_block(const Request& request, const KeyName& name,
+                  const std::optional<policy::Block>& block);
+  void keep_blocks();
+  void absent(const Request& request);
+  bool holds(const KeyName& name) const;
+  void erase(const std::string& key);
+  std::string tail(const std::string& key) const;  // without the prefix
   void name_ended_blocks();
   void suspect(std::string key, const Pipeline& pipeline);
   void unusable(std::string_view why, std::string_view key);
@@ -140,6 +165,7 @@ class Mirror {
   // Constant after construction.
   const Schema schema_;
   const std::string keyspace_line_;  // how our database's line of INFO keyspace begins
+  Fence& fence_;
   Replica& replica_;
   Changes& changes_;
   log::Queue& log_;
@@ -158,8 +184,9 @@ class Mirror {
   std::optional<Finished> finished_;
   bool ttl_in_use_ = false;  // the proof failed once
 
-  std::map<std::string, policy::Time> block_ends_;            // blocks with a TTL
-  std::set<std::pair<policy::Time, std::string>> block_due_;  // the same, by time
+  Absences absences_;
+  std::uint64_t absent_held_ = 0;
+  BlockEnds block_ends_;
 
   Suspects suspects_;
   std::uint64_t repairs_ = 0;

@@ -9,16 +9,16 @@
 namespace leafgate::registry {
 namespace {
 
-void cut_values(Fields& fields) {
+void cut_values(Fields& fields, std::size_t most) {
   for (auto& [name, value] : fields) {
-    if (value.size() > kValueBytesMax) value.resize(kValueBytesMax);
+    if (value.size() > most) value.resize(most);
   }
 }
 
 }  // namespace
 
 void Outbox::event(Event event) {
-  cut_values(event.fields);
+  cut_values(event.fields, kEventValueBytesMax);
   const std::lock_guard lock(mutex_);
   if (events_.size() >= capacity_) {
     ++dropped_;
@@ -28,7 +28,7 @@ void Outbox::event(Event event) {
 }
 
 void Outbox::status(Fields fields) {
-  cut_values(fields);
+  cut_values(fields, kValueBytesMax);
   const std::lock_guard lock(mutex_);
   status_ = std::move(fields);
 }

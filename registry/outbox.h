@@ -15,13 +15,18 @@
 #include <utility>
 #include <vector>
 
+#include "registry/schema.h"
+
 namespace leafgate::registry {
 
 using Fields = std::vector<std::pair<std::string, std::string>>;
 
-// Field values are cut at kValueBytesMax; they are data, never keys or commands.
+// A stream has no compact form to lose: room for a whole key.
+inline constexpr std::size_t kEventValueBytesMax = 2 * kValueBytesMax;
+
+// Field values are cut at kEventValueBytesMax; they are data, never keys or commands.
 struct Event {
-  std::string kind;  // refused | first_seen | unknown | ended | clone
+  std::string kind;  // refused | first_seen | unknown | ended | clone | regressed
   Fields fields;
 };
 
@@ -30,7 +35,7 @@ class Outbox {
   explicit Outbox(std::size_t capacity = 4096) : capacity_(capacity) {}
 
   void event(Event event);
-  void status(Fields fields);
+  void status(Fields fields);  // its values are cut at kValueBytesMax
 
   struct Letters {
     std::vector<Event> events;

@@ -63,6 +63,11 @@ bool Pipeline::silent(SteadyTime now, std::chrono::milliseconds limit) const {
   return !waiting_.empty() && waiting_since_ && now - *waiting_since_ > limit;
 }
 
+bool Pipeline::asking(Request::Kind kind) const {
+  return std::any_of(waiting_.begin(), waiting_.end(),
+                     [kind](const Request& request) { return request.kind == kind; });
+}
+
 bool Pipeline::reading(std::string_view key) const {
   return std::any_of(waiting_.begin(), waiting_.end(), [key](const Request& request) {
     return request.named != 0 && request.key == key;

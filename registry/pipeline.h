@@ -30,6 +30,7 @@ struct Request {
     kPulse,        // SET of the canary
     kMeta,         // HMGET of the data set's facts
     kRole,         // ROLE
+    kReplication,  // INFO replication
     kProbe,        // a read that only shows whether reading is still allowed
     kEvent,        // XADD
     kStatusRead,   // HMGET of the broker's own hash
@@ -37,9 +38,10 @@ struct Request {
   };
 
   Kind kind = Kind::kProbe;
-  std::uint32_t epoch = 0;          // of the Mirror, at the time of sending
-  bool ttl_follows = false;         // kCert: a kCertTtl comes next
-  std::uint64_t named = 0;          // place among the keys S named; 0: read by a scan
+  std::uint32_t epoch = 0;   // of the Mirror, at the time of sending
+  bool ttl_follows = false;  // kCert: a kCertTtl comes next
+  // Place among the keys S named; 0: read by a scan. kMeta: the number of the pulse it goes with.
+  std::uint64_t named = 0;
   policy::Fingerprint fingerprint;  // kCert, kCertTtl
   std::string key;                  // of everything S named, and of blocks
 };
@@ -62,6 +64,8 @@ class Pipeline {
 
   // True when something was asked and nothing at all has been answered for longer than `limit`.
   bool silent(SteadyTime now, std::chrono::milliseconds limit) const;
+  // True when something of this kind was asked for and is not answered yet.
+  bool asking(Request::Kind kind) const;
   // True when S named this key, it was asked for and is not answered yet.
   bool reading(std::string_view key) const;
 

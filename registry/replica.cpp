@@ -435,6 +435,34 @@ std::size_t Replica::sweep(Generation current, const Swept& swept) {
   return total + devices.size() + issuers.size();
 }
 
+std::size_t Replica::unstamped(Generation current) const {
+  std::size_t total = 0;
+  for (const Shards::Shard& shard : shards_->all) {
+    const std::lock_guard lock(shard.mutex);
+    shard.table.for_each([&](const Slot& slot) {
+      total += (slot.bits & packed::kGeneration) != packed::stamp(current) ? 1 : 0;
+    });
+  }
+  const std::lock_guard lock(blocks_->mutex);
+  for (const BlockMap* map : {&blocks_->devices, &blocks_->issuers}) {
+    for (const auto& [id, held] : *map)
+      total += held.generation != current ? 1 : 0;
+  }
+  return total;
+}
+
+void Replica::stamp_blocks(Generation current,
+                           const std::function<bool(std::string_view, const std::string&)>& keep) {
+  const std::lock_guard lock(blocks_->mutex);
+  const auto stamp = [&](std::string_view kind, BlockMap& map) {
+    for (auto& [id, held] : map) {
+      if (held.generation != current && keep(kind, id)) held.generation = current;
+    }
+  };
+  stamp("device", blocks_->devices);
+  stamp("issuer", blocks_->issuers);
+}
+
 void Replica::unstamp() {
   for (Shards::Shard& shard : shards_->all) {
     const std::lock_guard lock(shard.mutex);

@@ -66,6 +66,13 @@ class Replica {
   // Returns how many entries went.
   std::size_t sweep(Generation current, const Swept& swept);
 
+  // How many entries a sweep would remove.
+  std::size_t unstamped(Generation current) const;
+  // Stamps those blocks for which `keep` says so; it is asked about those not stamped with
+  // `current`, and may not call this object.
+  void stamp_blocks(Generation current,
+                    const std::function<bool(std::string_view kind, const std::string& id)>& keep);
+
   // Takes the stamps off everything, so that generations may be counted from the start again.
   void unstamp();
 

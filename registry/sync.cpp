@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "registry/board.h"
+#include "registry/data_set.h"
 #include "registry/link.h"
 #include "registry/mail.h"
 #include "registry/mirror.h"
@@ -81,11 +82,12 @@ class Sync::Thread {
     SteadyTime sent;
     bool refused = false;  // Redis takes no writes; S was asked to say something instead
   };
-  // A pulse came back: when the keys named until then are applied, so is all that was written
-  // before it.
+  // A pulse came back: when the keys named until then are applied, and meta was read since, so is
+  // all that was written before it.
   struct Mark {
     SteadyTime sent;
     std::uint64_t named;
+    std::uint64_t pulse;
   };
 
   void run();
@@ -104,7 +106,11 @@ class Sync::Thread {
   Result<void> take_answers(SteadyTime now);
   Result<void> take_answer(const Pipeline::Answer& answer, SteadyTime now);
   Result<void> take_pulse(const Reply& reply);
-  Result<void> take_meta(const Reply& reply);
+  Result<void> ask_meta_for_absences();
+  Result<void> take_meta(const Pipeline::Answer& answer, SteadyTime now);
+  Result<void> take_replication(const Reply& reply, SteadyTime now);
+  Result<void> read_again(SteadyTime now);
+  void report();
   Result<void> check_answers_come(SteadyTime now) const;
   Result<void> beat(SteadyTime now);
   Result<void> pulse_over(SteadyTime now, bool proven);
@@ -113,7 +119,6 @@ class Sync::Thread {
   void finish_scan(SteadyTime now);
   void arrive(SteadyTime now);
   void move_watermark();
-  void warn_of_rule(std::string_view rule, std::string_view format);
   void wake_broker();
   void sleep(SteadyTime now);
   milliseconds jitter(milliseconds length);
@@ -131,6 +136,7 @@ class Sync::Thread {
   const int stop_event_;  // readable: stop
 
   Board board_;
+  DataSet data_set_;
   Mirror mirror_;
   Mail mail_;
   std::thread thread_;
@@ -157,9 +163,8 @@ class Sync::Thread {
   SteadyTime next_audit_{};
   SteadyTime next_wake_{};
 
-  bool meta_seen_ = false;
-  std::string meta_id_;
-  std::string logged_rule_;
+  std::uint64_t meta_read_ = 0;  // the number of the last pulse whose meta has been read
+  std::uint64_t reported_ = 0;   // the Fence's version on the Board
 };
 
 Sync::Thread::Thread(SyncOptions options, Replica& replica, Changes& changes, Outbox& outbox,
@@ -173,8 +178,10 @@ Sync::Thread::Thread(SyncOptions options, Replica& replica, Changes& changes, Ou
       log_(log),
       wake_(std::move(wake)),
       stop_event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      board_(instance_),
-      mirror_(schema_, options_.endpoint.database, replica, changes, log),
+      board_(instance_, options_.age_at_start, options_.remembered),
+      data_set_(options_.remembered, options_.hold_on_data_loss, options_.device_id_rule, outbox,
+                log),
+      mirror_(schema_, options_.endpoint.database, data_set_.fence(), replica, changes, log),
       mail_(schema_, {options_.broker, instance_, options_.version}, outbox, log),
       random_(std::random_device()()) {
   if (options_.endpoint.sentinels) sentinels_.emplace(options_.endpoint);
@@ -229,7 +236,7 @@ void Sync::Thread::turn() {
     const Result<void> served = serve(now);
     if (!served) fall(served.error(), now);
   }
-  board_.set_counters(mirror_);
+  report();
   wake_broker();
 }
 
@@ -294,7 +301,7 @@ void Sync::Thread::fall(const Error& error, SteadyTime now) {
 void Sync::Thread::drop(SteadyTime now) noexcept {
   link_.reset();
   mirror_.disconnect();
-  mail_.disconnect();
+  data_set_.fence().disconnect();
   pulse_.reset();
   mark_.reset();
   if (live_since_ && now - *live_since_ > kStable) backoff_ = milliseconds(0);
@@ -333,6 +340,7 @@ Result<void> Sync::Thread::serve(SteadyTime now) {
   }
   if (Result<void> done = audit(now); !done) return done;
   if (Result<void> done = beat(now); !done) return done;
+  if (Result<void> done = ask_meta_for_absences(); !done) return done;
   if (Result<void> done = mirror_.ask(link_->pipeline(), now); !done) return done;
   move_watermark();
   if (state_ == SyncState::kLive) {
@@ -412,8 +420,9 @@ Result<void> Sync::Thread::take_answer(const Pipeline::Answer& answer, SteadyTim
     return {};
   }
   if (kind == Request::Kind::kPulse) return take_pulse(answer.reply);
-  if (kind == Request::Kind::kMeta) return take_meta(answer.reply);
   if (kind == Request::Kind::kRole) return must_be_master(answer.reply);
+  if (kind == Request::Kind::kMeta) return take_meta(answer, now);
+  if (kind == Request::Kind::kReplication) return take_replication(answer.reply, now);
   const bool may_read = !answer.reply.is_error() || classify(answer.reply) == Refusal::kWrongType;
   return may_read ? Result<void>() : unexpected("cannot read certificates", answer.reply);
 }
@@ -431,13 +440,13 @@ Result<void> Sync::Thread::beat(SteadyTime now) {
   Result<void> sent = pipeline.send(
       request, {"SET", pulse_key_, std::to_string(++pulses_), "EX", std::string(kPulseTtl)});
   if (!sent) return sent;
-  request.kind = Request::Kind::kMeta;
-  sent = pipeline.send(request, {"HMGET", schema_.meta(), "id", "format", "device_id"});
-  if (!sent) return sent;
   // A master that is demoted goes on talking to us.
   request.kind = Request::Kind::kRole;
   sent = pipeline.send(request, {"ROLE"});
   if (!sent) return sent;
+  if (sent = ask_meta(schema_, pulses_, pipeline); !sent) return sent;
+  request.kind = Request::Kind::kReplication;
+  if (sent = pipeline.send(request, {"INFO", "replication"}); !sent) return sent;
   request.kind = Request::Kind::kProbe;
   return pipeline.send(request,
                        {"HMGET", schema_.cert(policy::Fingerprint()), std::string(field::kState)});
@@ -469,13 +478,13 @@ Result<void> Sync::Thread::pulse_over(SteadyTime now, bool proven) {
   if (state_ == SyncState::kArm) return rebuild(now);
   if (!proven) return {};
   mirror_.pulse_returned();
-  if (state_ == SyncState::kLive && !mark_) mark_ = Mark{sent, mirror_.named()};
+  if (state_ == SyncState::kLive && !mark_) mark_ = Mark{sent, mirror_.named(), pulses_};
   return {};
 }
 
 void Sync::Thread::move_watermark() {
-  if (!mark_ || mirror_.applied() < mark_->named) return;
-  board_.advance_watermark(mark_->sent);
+  if (!mark_ || mirror_.applied() < mark_->named || meta_read_ < mark_->pulse) return;
+  if (!data_set_.fence().holding()) board_.advance_watermark(mark_->sent);
   mark_.reset();
 }
 
@@ -484,6 +493,8 @@ void Sync::Thread::move_watermark() {
 Result<void> Sync::Thread::rebuild(SteadyTime now) {
   mark_.reset();
   enter(SyncState::kSyncing);
+  // Whose data they are is known before the first of them is taken.
+  if (Result<void> asked = ask_meta(schema_, 0, link_->pipeline()); !asked) return asked;
   return mirror_.begin_scan(Mirror::Purpose::kRebuild, link_->pipeline(), now);
 }
 
@@ -496,8 +507,9 @@ Result<void> Sync::Thread::audit(SteadyTime now) {
 void Sync::Thread::finish_scan(SteadyTime now) {
   const std::optional<Mirror::Finished> finished = mirror_.take_finished();
   if (!finished) return;
+  data_set_.reconciled();
   board_.count_full_sync();
-  board_.advance_watermark(finished->began);
+  if (!data_set_.fence().holding()) board_.advance_watermark(finished->began);
   if (state_ == SyncState::kSyncing) arrive(now);
 }
 
@@ -518,36 +530,38 @@ void Sync::Thread::arrive(SteadyTime now) {
 
 // ---- the data set
 
-Result<void> Sync::Thread::take_meta(const Reply& reply) {
-  const bool unusable = reply.is_error() && classify(reply) == Refusal::kWrongType;
-  if (!unusable && reply.size() != 3) return unexpected("cannot read meta", reply);
-  const std::string id(reply.text_at(0).value_or(""));
-  // SWAPDB tells nobody; another id is how it shows.
-  const bool other_data = meta_seen_ && id != meta_id_;
-  meta_seen_ = true;
-  meta_id_ = id;
-  warn_of_rule(reply.text_at(2).value_or(""), reply.text_at(1).value_or(""));
-  const bool reading = state_ == SyncState::kLive || state_ == SyncState::kSyncing;
-  return other_data && reading ? rebuild(steady_clock::now()) : Result<void>();
+Result<void> Sync::Thread::ask_meta_for_absences() {
+  const bool asked = link_->pipeline().asking(Request::Kind::kMeta);
+  if (asked || !mirror_.waits_for_meta()) return {};
+  return ask_meta(schema_, 0, link_->pipeline());
 }
 
-void Sync::Thread::warn_of_rule(std::string_view rule, std::string_view format) {
-  const bool rule_differs = !rule.empty() && rule != options_.device_id_rule;
-  const bool format_differs = !format.empty() && format != kFormat;
-  const std::string now = std::string(rule) + "\n" + std::string(format);
-  if (now == logged_rule_) return;
-  logged_rule_ = now;
-  if (rule_differs) {
-    log_.push(log::Line(log::Level::kWarning, "device_id_rule_differs")
-                  .add("registry", rule)
-                  .add("ours", options_.device_id_rule)
-                  .add("do", "make admission.device_id the same everywhere"));
-  }
-  if (format_differs) {
-    log_.push(log::Line(log::Level::kWarning, "registry_format_differs")
-                  .add("registry", format)
-                  .add("ours", kFormat));
-  }
+Result<void> Sync::Thread::take_meta(const Pipeline::Answer& answer, SteadyTime now) {
+  const Result<bool> again = data_set_.take_meta(answer.reply);
+  if (!again) return again.error();
+  meta_read_ = std::max(meta_read_, answer.request.named);
+  if (again.value()) return read_again(now);
+  mirror_.meta_read();
+  return {};
+}
+
+Result<void> Sync::Thread::take_replication(const Reply& reply, SteadyTime now) {
+  const Result<bool> again = data_set_.take_replication(reply);
+  if (!again) return again.error();
+  return again.value() ? read_again(now) : Result<void>();
+}
+
+// Before the first scan of a link nothing has been read yet.
+Result<void> Sync::Thread::read_again(SteadyTime now) {
+  return state_ == SyncState::kArm ? Result<void>() : rebuild(now);
+}
+
+void Sync::Thread::report() {
+  data_set_.report_regressions();
+  board_.set_counters(mirror_);
+  if (reported_ == data_set_.fence().version()) return;
+  reported_ = data_set_.fence().version();
+  board_.set_fence(data_set_.fence());
 }
 
 // ---- waiting
@@ -616,6 +630,10 @@ SyncStatus Sync::status() const {
 
 std::optional<milliseconds> Sync::age() const noexcept {
   return thread_->board().age();
+}
+
+Remembered Sync::remembered() const {
+  return thread_->board().remembered();
 }
 
 }  // namespace leafgate::registry

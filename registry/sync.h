@@ -8,7 +8,8 @@
 // scan did not see is swept; the old replica serves meanwhile. S and D live and die together. A
 // pulse each second proves the chain from end to end: its return, with nothing left to read again,
 // means that everything written before it was sent has been applied. That moment is the freshness
-// watermark.
+// watermark. Whose data these are, and what may be believed of them, is the Fence's (fence.h);
+// while it holds, the watermark stands still.
 //
 // Who is not the master is left: ROLE is asked with each pulse, and where the endpoint has
 // sentinels, their majority decides (sentinel.h). Without a majority nobody is dialled, but a link
@@ -30,6 +31,7 @@
 #include "registry/changes.h"
 #include "registry/endpoint.h"
 #include "registry/outbox.h"
+#include "registry/remembered.h"
 #include "registry/replica.h"
 #include "registry/schema.h"
 
@@ -44,6 +46,11 @@ struct SyncOptions {
   std::string broker;          // REQUIRES: is_broker_name()
   std::string version;         // of leafgate, for the broker's hash
   std::string device_id_rule;  // as text, e.g. `cn`; compared with meta's, a difference is logged
+  Remembered remembered;       // of an earlier process; by default nothing
+  // The age of what the replica holds at the start, when that is something: where the watermark
+  // stands.
+  std::optional<std::chrono::milliseconds> age_at_start;
+  bool hold_on_data_loss = true;  // false: what another data set lacks refuses at once
 
   // Changed by tests only.
   std::chrono::milliseconds pulse_interval{1000};
@@ -64,6 +71,9 @@ struct SyncStatus {
   std::uint64_t invalidations = 0;  // keys named by S
   std::uint64_t repairs = 0;        // differences found by anti-entropy: an alarm, 0 by design
   std::uint64_t malformed = 0;      // records and keys that were not usable
+  std::string held_id;              // the data set that is missed while absence is held; else empty
+  std::uint64_t absent_held = 0;    // entries held so that the last scan did not find
+  std::uint64_t regressions = 0;    // refusals kept against a registry that lost them; may go down
   std::string instance;             // random id of this process's sync
   // Empty while LIVE, unless Redis refuses the pulse or most sentinels are away.
   std::string last_error;
@@ -82,13 +92,16 @@ class Sync {
   // Starts the thread, with all signals blocked in it. kInternal when the system refuses a thread.
   Result<void> start();
 
-  // Waits until the first full sync is done; false when `limit` passes first.
+  // Waits until the first full sync is done, not at all when SyncOptions::age_at_start is set;
+  // false when `limit` passes first.
   bool wait_until_synced(std::chrono::milliseconds limit) const;
 
   // Any thread; never waits for Redis.
   SyncStatus status() const;
   // As status().age, without copying the rest: for each decision.
   std::optional<std::chrono::milliseconds> age() const noexcept;
+  // What the next process should be started with.
+  Remembered remembered() const;
 
  private:
   class Thread;

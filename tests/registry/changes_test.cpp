@@ -82,6 +82,6 @@ TEST_CASE("no value in the outbox is longer than a stored value may be", "[outbo
   outbox.event({"unknown", {{"device", std::string(1000, 'x')}}});
   outbox.status({{"version", std::string(1000, 'x')}});
   const Outbox::Letters letters = outbox.take(1);
-  CHECK(letters.events[0].fields[0].second.size() == kValueBytesMax);
+  CHECK(letters.events[0].fields[0].second.size() == kEventValueBytesMax);
   CHECK((*letters.status)[0].second.size() == kValueBytesMax);
 }

@@ -35,6 +35,13 @@ std::string array(std::size_t size) {
   return "*" + std::to_string(size) + "\r\n";
 }
 
+std::string words_of(const Command& command) {
+  std::string words;
+  for (const std::string& word : command)
+    words += (words.empty() ? "" : " ") + word;
+  return words;
+}
+
 bool is_cert(const std::string& key) {
   return key.rfind("leafgate:cert:", 0) == 0;
 }
@@ -61,6 +68,7 @@ FakeRedis::~FakeRedis() {
     stopping_ = true;
     ::shutdown(listener_, SHUT_RDWR);
   }
+  let_go_.notify_all();
   acceptor_.join();
   for (const auto& peer : peers_) {
     ::shutdown(peer->fd, SHUT_RDWR);
@@ -105,17 +113,25 @@ void FakeRedis::serve(Peer& peer) {
       for (std::size_t i = 0; i < received.value()->size(); ++i) {
         command.emplace_back(received.value()->text_at(i).value_or(""));
       }
-      const std::lock_guard lock(mutex_);
+      std::unique_lock lock(mutex_);
+      wait_for_leave(words_of(command), lock);
       write(peer, answer(peer, command));
     }
   }
 }
 
+void FakeRedis::wait_for_leave(const std::string& words, std::unique_lock<std::mutex>& lock) {
+  const auto may_go = [&] {
+    return stopping_ || held_back_.empty() || words.rfind(held_back_, 0) != 0;
+  };
+  if (may_go()) return;
+  ++waiting_;
+  let_go_.wait(lock, may_go);
+  --waiting_;
+}
+
 std::string FakeRedis::answer(Peer& peer, const Command& command) {
-  std::string words;
-  for (const std::string& word : command)
-    words += (words.empty() ? "" : " ") + word;
-  commands_.push_back(words);
+  commands_.push_back(words_of(command));
   const auto wrong = misanswers_.find(command.at(0));
   if (wrong != misanswers_.end() && wrong->second.times-- > 0) return wrong->second.bytes;
   if (command[0] == "MULTI") {
@@ -163,7 +179,12 @@ std::string FakeRedis::client(Peer& peer, const Command& command) {
 std::string FakeRedis::read_hash(const Command& command) const {
   std::string reply = array(command.size() - 2);
   const auto at = hashes_.find(command[1]);
+  const auto other = others_.find(command[1]);
   for (std::size_t i = 2; i < command.size(); ++i) {
+    if (other != others_.end() && other->second.count(command[i]) != 0) {
+      reply += bulk(other->second.at(command[i]));
+      continue;
+    }
     const bool known = at != hashes_.end() && is_cert(command[1]) && command[i] == "state";
     reply += known ? bulk(at->second) : "$-1\r\n";
   }
@@ -187,6 +208,38 @@ void FakeRedis::set(const std::string& key, const std::string& state) {
   const std::lock_guard lock(mutex_);
   hashes_[key] = state;
   invalidate(key);
+}
+
+void FakeRedis::set_field(const std::string& key, const std::string& name,
+                          const std::string& value) {
+  const std::lock_guard lock(mutex_);
+  others_[key][name] = value;
+}
+
+void FakeRedis::flush() {
+  const std::lock_guard lock(mutex_);
+  hashes_.clear();
+  others_.clear();
+}
+
+void FakeRedis::tell_of(const std::string& key) {
+  const std::lock_guard lock(mutex_);
+  invalidate(key);
+}
+
+void FakeRedis::hold_back(const std::string& text) {
+  const std::lock_guard lock(mutex_);
+  held_back_ = text;
+}
+
+bool FakeRedis::holds_one_back() const {
+  const std::lock_guard lock(mutex_);
+  return waiting_ > 0;
+}
+
+void FakeRedis::let_go() {
+  hold_back("");
+  let_go_.notify_all();
 }
 
 void FakeRedis::invalidate(const std::string& key) {

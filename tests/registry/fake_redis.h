@@ -4,6 +4,7 @@
 // made to do. All functions may be called from any thread.
 #pragma once
 
+#include <condition_variable>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -30,6 +31,18 @@ class FakeRedis {
   // The record of one certificate; its key is told to S.
   void set(const std::string& key, const std::string& state);
 
+  // A field of a hash that is not a certificate; nobody is told.
+  void set_field(const std::string& key, const std::string& name, const std::string& value);
+  // Everything is gone, and nobody is told.
+  void flush();
+  void tell_of(const std::string& key);
+
+  // A command that begins with this text waits, with all behind it on its connection, until
+  // let_go().
+  void hold_back(const std::string& text);
+  bool holds_one_back() const;
+  void let_go();
+
   // The next `times` commands that begin with this word get these bytes for an answer.
   void misanswer(const std::string& word, std::string bytes, int times);
   // Nothing is written any more on connections that have subscribed, or that have not.
@@ -48,6 +61,7 @@ class FakeRedis {
 
   void accept_peers();
   void serve(Peer& peer);
+  void wait_for_leave(const std::string& words, std::unique_lock<std::mutex>& lock);
   std::string answer(Peer& peer, const registry::Command& command);
   std::string execute(Peer& peer, const registry::Command& command);
   std::string client(Peer& peer, const registry::Command& command);
@@ -64,7 +78,11 @@ class FakeRedis {
   mutable std::mutex mutex_;  // guards all below
   bool stopping_ = false;
   std::vector<std::unique_ptr<Peer>> peers_;
-  std::map<std::string, std::string> hashes_;
+  std::map<std::string, std::string> hashes_;  // of certificates: their state
+  std::map<std::string, std::map<std::string, std::string>> others_;
+  std::string held_back_;  // empty: nothing
+  int waiting_ = 0;        // connections with a command held back
+  std::condition_variable let_go_;
   struct Misanswer {
     std::string bytes;
     int times;

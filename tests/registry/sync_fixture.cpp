@@ -135,8 +135,9 @@ policy::Fingerprint fingerprint(std::uint64_t n) {
 Watcher::Watcher(const RedisServer& redis, std::string broker)
     : Watcher(options(redis, std::move(broker))) {}
 
-Watcher::Watcher(SyncOptions options)
+Watcher::Watcher(SyncOptions options, const std::function<void(Replica&)>& before)
     : sync(std::move(options), replica, changes, outbox, log_queue, [this] { ++wakes; }) {
+  if (before) before(replica);
   const Result<void> started = sync.start();
   if (!started) throw std::runtime_error(started.error().message);
 }

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -24,7 +25,9 @@ policy::Fingerprint fingerprint(std::uint64_t n);
 struct Watcher {
   // Starts at once, with deadlines that suit a test.
   explicit Watcher(const RedisServer& redis, std::string broker = "gateway-1");
-  explicit Watcher(registry::SyncOptions options);
+  // `before` fills the replica as a snapshot would.
+  explicit Watcher(registry::SyncOptions options,
+                   const std::function<void(registry::Replica&)>& before = {});
 
   static registry::SyncOptions options(const RedisServer& redis, std::string broker = "gateway-1");
 

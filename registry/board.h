@@ -21,7 +21,12 @@ namespace leafgate::registry {
 
 class Board {
  public:
-  explicit Board(std::string instance) : instance_(std::move(instance)) {}
+  Board(std::string instance, const SyncOptions& options)
+      : instance_(std::move(instance)), remembered_(options.remembered) {
+    if (!options.age_at_start) return;
+    usable_ = true;
+    advance_watermark(std::chrono::steady_clock::now() - *options.age_at_start);
+  }
 
   void set_state(SyncState state) { state_.store(state, std::memory_order_relaxed); }
   void set_error(std::string text) {
@@ -46,13 +51,15 @@ class Board {
   void announce_sync() {
     const std::lock_guard lock(mutex_);
     synced_ = true;
+    usable_ = true;
     changed_.notify_all();
   }
 
   bool wait_until_synced(std::chrono::milliseconds limit) const {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, limit, [this] { return synced_; });
+    return changed_.wait_for(lock, limit, [this] { return usable_; });
   }
+  Remembered remembered() const { return remembered_; }
 
   std::optional<std::chrono::milliseconds> age() const noexcept {
     const std::int64_t ns = watermark_.load(std::memory_order_acquire);
@@ -83,6 +90,7 @@ class Board {
   static constexpr std::int64_t kNoWatermark = INT64_MIN;
 
   const std::string instance_;
+  const Remembered remembered_;
   std::atomic<SyncState> state_{SyncState::kDown};
   std::atomic<std::int64_t> watermark_{kNoWatermark};  // ns of the steady clock
   std::atomic<std::uint64_t> connects_{0};
@@ -93,6 +101,7 @@ class Board {
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   bool synced_ = false;  // guarded by mutex_
+  bool usable_ = false;  // synced_, or filled from a snapshot; guarded by mutex_
   std::string error_;    // guarded by mutex_
 };
 

@@ -163,7 +163,7 @@ Sync::Thread::Thread(SyncOptions options, Replica& replica, Changes& changes, Ou
       log_(log),
       wake_(std::move(wake)),
       stop_event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      board_(instance_),
+      board_(instance_, options_),
       mirror_(schema_, options_.endpoint.database, replica, changes, log),
       mail_(schema_, {options_.broker, instance_, options_.version}, outbox, log),
       random_(std::random_device()()) {}
@@ -529,6 +529,10 @@ SyncStatus Sync::status() const {
 
 std::optional<milliseconds> Sync::age() const noexcept {
   return thread_->board().age();
+}
+
+Remembered Sync::remembered() const {
+  return thread_->board().remembered();
 }
 
 }  // namespace leafgate::registry

@@ -26,6 +26,7 @@
 #include "registry/changes.h"
 #include "registry/endpoint.h"
 #include "registry/outbox.h"
+#include "registry/remembered.h"
 #include "registry/replica.h"
 #include "registry/schema.h"
 
@@ -40,6 +41,12 @@ struct SyncOptions {
   std::string broker;          // REQUIRES: is_broker_name()
   std::string version;         // of leafgate, for the broker's hash
   std::string device_id_rule;  // as text, e.g. `cn`; compared with meta's, a difference is logged
+
+  // What a snapshot said, when the replica was filled from one.
+  Remembered remembered;
+  // Age of the replica's content at start: sets the watermark, and wait_until_synced() returns at
+  // once. nullopt: the replica is empty.
+  std::optional<std::chrono::milliseconds> age_at_start;
 
   // Changed by tests only.
   std::chrono::milliseconds pulse_interval{1000};
@@ -84,6 +91,8 @@ class Sync {
   SyncStatus status() const;
   // As status().age, without copying the rest: for each decision.
   std::optional<std::chrono::milliseconds> age() const noexcept;
+  // What a snapshot must carry beside the records. Any thread.
+  Remembered remembered() const;
 
  private:
   class Thread;

@@ -72,6 +72,7 @@ class Sync::Thread {
   Thread& operator=(const Thread&) = delete;
 
   Result<void> start();
+  void stop();
   const Board& board() const { return board_; }
 
  private:
@@ -169,9 +170,7 @@ Sync::Thread::Thread(SyncOptions options, Replica& replica, Changes& changes, Ou
       random_(std::random_device()()) {}
 
 Sync::Thread::~Thread() {
-  stopping_ = true;
-  if (stop_event_ >= 0) ::eventfd_write(stop_event_, 1);
-  if (thread_.joinable()) thread_.join();
+  stop();
   if (stop_event_ >= 0) ::close(stop_event_);
 }
 
@@ -191,6 +190,12 @@ Result<void> Sync::Thread::start() {
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return started;
+}
+
+void Sync::Thread::stop() {
+  stopping_ = true;
+  if (stop_event_ >= 0) ::eventfd_write(stop_event_, 1);
+  if (thread_.joinable()) thread_.join();
 }
 
 void Sync::Thread::run() {
@@ -517,6 +522,10 @@ Sync::~Sync() = default;
 
 Result<void> Sync::start() {
   return thread_->start();
+}
+
+void Sync::stop() {
+  thread_->stop();
 }
 
 bool Sync::wait_until_synced(milliseconds limit) const {

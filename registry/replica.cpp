@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <mutex>
 #include <random>
@@ -19,20 +20,21 @@ using policy::CertState;
 using policy::Fingerprint;
 using policy::Time;
 
-constexpr std::size_t kShardCount = 1024;
 constexpr int kShardBits = 10;
+static_assert(Replica::kShards == 1U << kShardBits);
 constexpr std::size_t kCapacityMin = 16;
 
 // Everything but the fingerprint of one certificate, in 8 bytes:
 //   0-47 deadline, ms since 1970 (all ones: none)   48-50 state   51 deadline is gone_at
 //   52-59 generation   60 in use
-// An empty slot is all zeros.
+// An empty slot is all zeros. Bits 0-51 are Replica::Packed's.
 namespace packed {
 
 constexpr std::uint64_t kNoDeadline = (1ULL << 48U) - 1;
 constexpr std::uint64_t kGone = 1ULL << 51U;
 constexpr std::uint64_t kGeneration = 0xffULL << 52U;
 constexpr std::uint64_t kUsed = 1ULL << 60U;
+constexpr std::uint64_t kKept = (1ULL << 52U) - 1;  // what outlives the process
 
 std::uint64_t deadline(Time time) {
   const std::int64_t ms = std::max<std::int64_t>(time.time_since_epoch().count(), 0);
@@ -66,6 +68,11 @@ CertRecord unpack(std::uint64_t bits) {
   record.state = state(bits);
   ((bits & kGone) != 0 ? record.gone_at : record.retire_at) = deadline(bits);
   return record;
+}
+
+// Could pack() have made the kept bits?
+bool is_sound(std::uint64_t kept) {
+  return state(kept) <= CertState::kMalformed && (pack(unpack(kept), kUnstamped) & ~kUsed) == kept;
 }
 
 }  // namespace packed
@@ -171,6 +178,13 @@ class Table {
   }
 
   std::size_t bytes() const { return capacity_ * sizeof(Slot); }
+  std::size_t used() const { return used_; }
+
+  template <typename Rehash>
+  void reserve(std::size_t slots, const Rehash& rehash) {
+    const std::size_t capacity = slots + slots / 4 + 1;  // the load that insert() permits
+    if (capacity > capacity_) move_to(capacity, rehash);
+  }
 
  private:
   std::size_t home(std::uint32_t hash) const { return (std::uint64_t{hash} * capacity_) >> 32U; }
@@ -188,8 +202,13 @@ class Table {
 
   template <typename Rehash>
   void grow(const Rehash& rehash) {
+    move_to(std::max(kCapacityMin, capacity_ + capacity_ / 4), rehash);
+  }
+
+  template <typename Rehash>
+  void move_to(std::size_t capacity, const Rehash& rehash) {
     Table bigger;
-    bigger.capacity_ = std::max(kCapacityMin, capacity_ + capacity_ / 4);
+    bigger.capacity_ = capacity;
     bigger.slots_ = std::make_unique<Slot[]>(bigger.capacity_);
     for_each([&](const Slot& slot) { bigger.place(slot, rehash(slot.fingerprint)); });
     bigger.used_ = used_;
@@ -268,7 +287,7 @@ struct Replica::Shards {
   };
 
   Hasher hasher;
-  std::array<Shard, kShardCount> all;
+  std::array<Shard, Replica::kShards> all;
   std::array<std::atomic<std::uint64_t>, 7> totals{};
 
   Place place(const Fingerprint& fingerprint) {
@@ -472,6 +491,38 @@ void Replica::unstamp() {
   for (BlockMap* map : {&blocks_->devices, &blocks_->issuers}) {
     for (auto& [id, held] : *map)
       held.generation = kUnstamped;
+  }
+}
+
+void Replica::copy_shard(std::size_t shard, std::vector<Packed>& copy) const {
+  const Shards::Shard& from = shards_->all[shard];
+  copy.clear();
+  std::unique_lock lock(from.mutex);
+  // Memory is asked for outside the lock; meanwhile the shard may have grown again.
+  while (copy.capacity() < from.table.used()) {
+    const std::size_t wanted = from.table.used() + from.table.used() / 8;
+    lock.unlock();
+    copy.reserve(wanted);
+    lock.lock();
+  }
+  from.table.for_each([&copy](const Slot& slot) {
+    copy.push_back({slot.fingerprint, slot.bits & packed::kKept});
+  });
+}
+
+bool Replica::put_packed(const Packed& packed) {
+  if (!packed::is_sound(packed.bits)) return false;
+  put(packed.fingerprint, packed::unpack(packed.bits), kUnstamped);
+  return true;
+}
+
+void Replica::reserve(std::size_t certificates) {
+  // Shards differ by chance, by the square root of their size; what a few lack they grow.
+  const std::size_t average = certificates / kShards;
+  const auto spare = static_cast<std::size_t>(3 * std::sqrt(static_cast<double>(average)));
+  for (Shards::Shard& shard : shards_->all) {
+    const std::lock_guard lock(shard.mutex);
+    shard.table.reserve(average + spare, shards_->rehash());
   }
 }
 

@@ -19,6 +19,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "policy/vocabulary.h"
 
@@ -75,6 +76,22 @@ class Replica {
 
   // Takes the stamps off everything, so that generations may be counted from the start again.
   void unstamp();
+
+  // A certificate as a file holds it. `bits`: 0-47 deadline, ms since 1970 (all ones: none); 48-50
+  // state, the value of CertState; 51 the deadline is gone_at, otherwise retire_at; the rest zero.
+  struct Packed {
+    policy::Fingerprint fingerprint;
+    std::uint64_t bits = 0;
+  };
+  static constexpr std::size_t kShards = 1024;
+
+  // Replaces `copy` with the records of one shard: no more is done under its lock than to copy.
+  // REQUIRES: shard < kShards.
+  void copy_shard(std::size_t shard, std::vector<Packed>& copy) const;
+  // Puts one back, unstamped. False, and nothing stored, for bits that copy_shard() never gives.
+  bool put_packed(const Packed& packed);
+  // Makes room for that many certificates at once, instead of growing on the way.
+  void reserve(std::size_t certificates);
 
   // Removes everything, without a visit per entry.
   void clear();

@@ -75,6 +75,7 @@ class Sync::Thread {
   Thread& operator=(const Thread&) = delete;
 
   Result<void> start();
+  void stop();
   const Board& board() const { return board_; }
 
  private:
@@ -188,9 +189,7 @@ Sync::Thread::Thread(SyncOptions options, Replica& replica, Changes& changes, Ou
 }
 
 Sync::Thread::~Thread() {
-  stopping_ = true;
-  if (stop_event_ >= 0) ::eventfd_write(stop_event_, 1);
-  if (thread_.joinable()) thread_.join();
+  stop();
   if (stop_event_ >= 0) ::close(stop_event_);
 }
 
@@ -210,6 +209,12 @@ Result<void> Sync::Thread::start() {
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return started;
+}
+
+void Sync::Thread::stop() {
+  stopping_ = true;
+  if (stop_event_ >= 0) ::eventfd_write(stop_event_, 1);
+  if (thread_.joinable()) thread_.join();
 }
 
 // Whatever happens here, above all memory that runs out, must not end the broker: the old replica
@@ -618,6 +623,10 @@ Sync::~Sync() = default;
 
 Result<void> Sync::start() {
   return thread_->start();
+}
+
+void Sync::stop() {
+  thread_->stop();
 }
 
 bool Sync::wait_until_synced(milliseconds limit) const {

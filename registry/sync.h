@@ -92,6 +92,9 @@ class Sync {
   // Starts the thread, with all signals blocked in it. kInternal when the system refuses a thread.
   Result<void> start();
 
+  // Ends the thread: the replica does not change any more. What it said last can still be asked.
+  void stop();
+
   // Waits until the first full sync is done, not at all when SyncOptions::age_at_start is set;
   // false when `limit` passes first.
   bool wait_until_synced(std::chrono::milliseconds limit) const;

@@ -18,6 +18,7 @@
 #include "plugin/notices.h"
 #include "plugin/rejudge.h"
 #include "plugin/sessions.h"
+#include "plugin/sys_topics.h"
 #include "plugin/wake.h"
 #include "registry/changes.h"
 #include "registry/outbox.h"
@@ -56,9 +57,9 @@ class Plugin {
   void say_hello() const;
   void say_mode() const;
   static void say_needs_restart(std::string_view key);
-  void keep_house(std::chrono::milliseconds now);
+  void keep_house(policy::Time now, std::chrono::milliseconds since_start);
   void drain_log();
-  void watch_freshness();
+  void watch_freshness(policy::Time now);
   void report_status();
   void set_alarm();
 
@@ -76,10 +77,12 @@ class Plugin {
   Notices notices_;
   Gate gate_;
   Rejudge rejudge_;
+  SysTopics sys_topics_;
   std::unique_ptr<Wake> wake_;
   std::unique_ptr<registry::Sync> sync_;  // last: it uses what stands above
 
   bool was_stale_ = false;
+  policy::Time stale_at_ = policy::kNever;  // unless more is heard of the registry
   std::chrono::milliseconds next_log_{};
   std::chrono::milliseconds next_watch_{};
   std::chrono::milliseconds next_status_{};

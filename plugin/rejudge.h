@@ -7,8 +7,10 @@
 // The broker's thread, from TICK only.
 #pragma once
 
-#include <cstddef>
+#include <chrono>
 #include <deque>
+#include <functional>
+#include <utility>
 #include <vector>
 
 #include "plugin/gate.h"
@@ -18,22 +20,29 @@
 
 namespace leafgate::plugin {
 
-// Per TICK. Judging costs about a microsecond, ending about 35: either bound keeps a turn of the
-// broker's loop under ten milliseconds.
-inline constexpr std::size_t kJudgedMax = 5000;
-inline constexpr std::size_t kEndedMax = 200;
+// What one TICK may take. Bounds of time, since what it costs to end a session depends on the
+// broker: its log, the session's subscriptions, its will. Judging goes first, so that nobody who is
+// refused can do anything, and leaves some of the time to the ending. Then the broker has its loop
+// to itself: a client that waits for one message before it sends the next moves on once a turn, and
+// would fall behind by one turn after the other.
+inline constexpr std::chrono::microseconds kTurnMax{2000};
+inline constexpr std::chrono::microseconds kJudgingMax{1000};
+inline constexpr std::chrono::microseconds kRest{1000};
 
 class Rejudge {
  public:
-  Rejudge(Gate& gate, Sessions& sessions, Notices& notices)
-      : gate_(gate), sessions_(sessions), notices_(notices) {}
+  // Time since some fixed moment; never goes back.
+  using Uptime = std::function<std::chrono::microseconds()>;
+
+  Rejudge(Gate& gate, Sessions& sessions, Notices& notices, Uptime uptime)
+      : gate_(gate), sessions_(sessions), notices_(notices), uptime_(std::move(uptime)) {}
 
   // Every session, over the next calls of run().
   void everything();
   // The sessions that `batch` concerns.
   void changed(const registry::ChangeBatch& batch);
 
-  // One turn's share of the work. Re-enters our callbacks.
+  // One turn's share of the work; none while it rests. Re-enters our callbacks.
   void run(policy::Time now);
 
   // True while run() has something left to do.
@@ -45,18 +54,20 @@ class Rejudge {
 
  private:
   void judge_again(const mosquitto* client);
-  void judge_some(policy::Time now);
-  void end_some();
+  void judge_some(policy::Time now, std::chrono::microseconds until);
+  void end_some(std::chrono::microseconds until);
   bool leads_to(const Session& session) const;
   void end(Session& session);
 
   Gate& gate_;
   Sessions& sessions_;
   Notices& notices_;
+  const Uptime uptime_;
   // Pointers are looked up again when their turn comes: the session may be gone by then.
   std::vector<const mosquitto*> to_judge_;
   std::deque<const mosquitto*> to_end_;
   std::vector<const mosquitto*> later_;
+  std::chrono::microseconds rests_until_{};
 };
 
 }  // namespace leafgate::plugin

@@ -4,8 +4,8 @@
 #include "tests/catch.h"
 #include "tests/plugin/world.h"
 
-using leafgate::plugin::kEndedMax;
-using leafgate::plugin::kJudgedMax;
+using leafgate::plugin::kRest;
+using leafgate::plugin::kTurnMax;
 using leafgate::policy::Access;
 using leafgate::policy::Block;
 using leafgate::policy::CertRecord;
@@ -193,11 +193,44 @@ TEST_CASE("an extended record moves the deadline of a live session", "[plugin][r
   CHECK(world.sessions.first_deadline() == record.gone_at);
 }
 
-TEST_CASE("every refused session is barred at once and a bounded number ends each tick",
+TEST_CASE("with `when_stale: disconnect` a stale registry ends devices, with their wills",
+          "[plugin][rejudge]") {
+  World world("", "any",
+              "freshness: {when_stale: disconnect}\n"
+              "without_certificate: [{username: exporter, address: 127.0.0.1}]\n");
+  world.record("dev1", CertState::kActive);
+  mosquitto& dev1 = connected(world, "dev1", "dev1");
+  mosquitto& exporter = world.client("", "exporter");
+  exporter.username = "exporter";
+  REQUIRE(world.connect(exporter) == MOSQ_ERR_PLUGIN_DEFER);
+
+  world.rejudge.everything();
+  world.tick();
+  CHECK(world.is_up(dev1));
+
+  world.age = 2h;
+  world.rejudge.everything();
+  world.tick();
+  CHECK_FALSE(world.is_up(dev1));
+  CHECK(world.is_up(exporter));
+  REQUIRE(fake_broker().kicks.size() == 1);
+  CHECK(fake_broker().kicks[0].with_will);
+  CHECK(fake_broker().logged("ended reason=registry_stale device=dev1"));
+  CHECK(world.connect(world.client("dev1")) == MOSQ_ERR_AUTH);
+
+  world.age = 1s;
+  CHECK(world.connect(world.client("dev1")) == MOSQ_ERR_SUCCESS);
+}
+
+TEST_CASE("every refused session is barred at once and a tick ends them for a bounded time",
           "[plugin][rejudge]") {
   World world("  client_id: device_or_suffix\n  certificate_in_use: allow");
   world.record("dev1", CertState::kActive);
-  const std::size_t count = kEndedMax + 50;
+  const std::size_t count = 4;
+  fake_broker().on_kick = [&](mosquitto& who, bool) {
+    world.uptime += std::chrono::ceil<std::chrono::milliseconds>(kTurnMax / 2);
+    world.disconnect(who);
+  };
   std::vector<mosquitto*> clients;
   for (std::size_t i = 0; i < count; ++i) {
     clients.push_back(&connected(world, "dev1", "dev1/" + std::to_string(i)));
@@ -206,7 +239,7 @@ TEST_CASE("every refused session is barred at once and a bounded number ends eac
   world.record("dev1", CertState::kInactive);
   world.tick();
 
-  CHECK(fake_broker().kicks.size() == kEndedMax);
+  CHECK(fake_broker().kicks.size() == count - 2);
   CHECK(world.rejudge.busy());
   std::size_t may = 0;
   for (mosquitto* client : clients) {
@@ -214,6 +247,9 @@ TEST_CASE("every refused session is barred at once and a bounded number ends eac
   }
   CHECK(may == 0);
 
+  world.tick();
+  CHECK(world.sessions.size() == 2);  // the broker has its loop to itself
+  world.uptime += std::chrono::ceil<std::chrono::milliseconds>(kRest);
   world.tick();
   CHECK(world.sessions.size() == 0);
   CHECK_FALSE(world.rejudge.busy());
@@ -225,7 +261,7 @@ TEST_CASE("changes that come faster than they are judged cost a bounded amount o
   world.record("dev1", CertState::kActive);
   mosquitto& dev1 = connected(world, "dev1", "dev1");
 
-  for (std::size_t i = 0; i < 10 * kJudgedMax; ++i)
+  for (std::size_t i = 0; i < 50'000; ++i)
     world.changed("dev1");
   world.record("dev1", CertState::kInactive);
   world.tick();

@@ -44,6 +44,9 @@ constexpr Word<policy::CertificateInUse> kInUses[] = {
     {"allow", policy::CertificateInUse::kAllow},
     {"report", policy::CertificateInUse::kReport},
     {"refuse", policy::CertificateInUse::kRefuse}};
+enum class OnDataLoss : std::uint8_t { kHold, kDeny };
+constexpr Word<OnDataLoss> kOnDataLoss[] = {{"hold", OnDataLoss::kHold},
+                                            {"deny", OnDataLoss::kDeny}};
 constexpr Word<WhenStale> kWhenStales[] = {{"serve", WhenStale::kServe},
                                            {"refuse_new", WhenStale::kRefuseNew}};
 
@@ -91,7 +94,7 @@ registry::Endpoint read_endpoint(YamlMapping& section) {
 
 RegistryConfig read_registry(YamlMapping section) {
   RegistryConfig config;
-  for (const auto* key : {"tls", "snapshot", "on_data_loss"})
+  for (const auto* key : {"tls", "snapshot"})
     section.later(key);
   if (section.node("password") != nullptr) {
     section.fail("password",
@@ -107,6 +110,8 @@ RegistryConfig read_registry(YamlMapping section) {
   }
   config.wait_at_start = section.duration("wait_at_start", config.wait_at_start, milliseconds(0),
                                           std::chrono::minutes(5));
+  config.hold_on_data_loss =
+      section.choice("on_data_loss", OnDataLoss::kHold, kOnDataLoss) == OnDataLoss::kHold;
   section.finish();
   return config;
 }

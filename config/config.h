@@ -26,6 +26,7 @@ struct RegistryConfig {
   registry::Endpoint endpoint;
   std::string prefix;
   std::chrono::milliseconds wait_at_start{10000};
+  bool hold_on_data_loss = true;  // `on_data_loss: hold`
 
   bool operator==(const RegistryConfig&) const = default;
 };

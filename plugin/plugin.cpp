@@ -52,6 +52,9 @@ void add_registry(registry::Fields& fields, const registry::SyncStatus& status) 
   fields.emplace_back("full_syncs", std::to_string(status.full_syncs));
   fields.emplace_back("repairs", std::to_string(status.repairs));
   fields.emplace_back("malformed", std::to_string(status.malformed));
+  fields.emplace_back("held_id", status.held_id);
+  fields.emplace_back("absent_held", std::to_string(status.absent_held));
+  fields.emplace_back("regressions", std::to_string(status.regressions));
 }
 
 void add_states(registry::Fields& fields, const registry::Replica& replica) {
@@ -103,6 +106,7 @@ Result<void> Plugin::begin() {
   options.prefix = registry_.prefix;
   options.broker = broker_;
   options.version = LEAFGATE_VERSION;
+  options.hold_on_data_loss = registry_.hold_on_data_loss;
   options.device_id_rule = config::device_id_rule(gate_.config().rules);
   sync_ = std::make_unique<registry::Sync>(std::move(options), replica_, changes_, outbox_, log_,
                                            [wake = wake_.get()] { wake->ring(); });

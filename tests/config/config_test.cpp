@@ -39,6 +39,7 @@ registry:
   password_file: /etc/leafgate/redis-password
   prefix: "plant7:"
   wait_at_start: 500ms
+  on_data_loss: deny
 freshness: {max_staleness: 2h, when_stale: serve}
 admission:
   mode: report
@@ -66,6 +67,7 @@ TEST_CASE("every key of the configuration reaches its place", "[config]") {
   CHECK(config.registry.endpoint.password_file == "/etc/leafgate/redis-password");
   CHECK(config.registry.prefix == "plant7:");
   CHECK(config.registry.wait_at_start == 500ms);
+  CHECK_FALSE(config.registry.hold_on_data_loss);
   CHECK(config.freshness.max_staleness == 2h);
   CHECK(config.freshness.when_stale == WhenStale::kServe);
   const auto& spec = config.rules.spec();
@@ -97,6 +99,7 @@ TEST_CASE("what is not stated has the documented default", "[config]") {
   CHECK(config.registry.endpoint == registry::Endpoint{});
   CHECK(config.registry.prefix == registry::kDefaultPrefix);
   CHECK(config.registry.wait_at_start == 10s);
+  CHECK(config.registry.hold_on_data_loss);
   CHECK(config.freshness.max_staleness == 1h);
   CHECK(config.freshness.when_stale == WhenStale::kRefuseNew);
   CHECK(config.without_certificate.empty());
@@ -170,8 +173,6 @@ TEST_CASE("keys and values of a later version say so", "[config]") {
              says_so && ContainsSubstring("f.yaml:3: registry.tls: "));
   CHECK_THAT(refusal("topics: any\nregistry: {snapshot: /x}"),
              says_so && ContainsSubstring("registry.snapshot"));
-  CHECK_THAT(refusal("topics: any\nregistry: {on_data_loss: hold}"),
-             says_so && ContainsSubstring("registry.on_data_loss"));
   CHECK_THAT(refusal("topics: any\nregistry: {url: 'rediss://h:1/0'}"),
              says_so && ContainsSubstring("registry.url: `rediss://`"));
   CHECK_THAT(refusal("topics: any\nregistry: {url: 'redis-sentinel://h:1,i:2/m'}"),
@@ -214,6 +215,7 @@ TEST_CASE("words, numbers and durations out of range name what is allowed", "[co
       {"freshness: {max_staleness: 2s}", "freshness.max_staleness: `2s` is out of range"},
       {"freshness: {max_staleness: 3600}",
        "is not a duration: allowed: 500ms | 10s | 5m | 1h | 2d"},
+      {"registry: {on_data_loss: allow}", "registry.on_data_loss: `allow`"},
       {"registry: {wait_at_start: 6m}", "registry.wait_at_start: `6m` is out of range"},
       {"registry: {prefix: nocolon}", "registry.prefix: not a key prefix"},
       {"registry: {prefix: 'a*:'}", "registry.prefix: not a key prefix"},

@@ -44,6 +44,9 @@ constexpr Word<policy::CertificateInUse> kInUses[] = {
     {"allow", policy::CertificateInUse::kAllow},
     {"report", policy::CertificateInUse::kReport},
     {"refuse", policy::CertificateInUse::kRefuse}};
+enum class OnDataLoss : std::uint8_t { kHold, kDeny };
+constexpr Word<OnDataLoss> kOnDataLoss[] = {{"hold", OnDataLoss::kHold},
+                                            {"deny", OnDataLoss::kDeny}};
 constexpr Word<WhenStale> kWhenStales[] = {{"serve", WhenStale::kServe},
                                            {"refuse_new", WhenStale::kRefuseNew},
                                            {"disconnect", WhenStale::kDisconnect}};
@@ -114,8 +117,6 @@ registry::Endpoint read_endpoint(YamlMapping& section) {
 
 RegistryConfig read_registry(YamlMapping section) {
   RegistryConfig config;
-  for (const auto* key : {"snapshot", "on_data_loss"})
-    section.later(key);
   if (section.node("password") != nullptr) {
     section.fail("password",
                  "a password in this file shows in backups and repositories: put it into "
@@ -130,6 +131,14 @@ RegistryConfig read_registry(YamlMapping section) {
   }
   config.wait_at_start = section.duration("wait_at_start", config.wait_at_start, milliseconds(0),
                                           std::chrono::minutes(5));
+  config.hold_on_data_loss =
+      section.choice("on_data_loss", OnDataLoss::kHold, kOnDataLoss) == OnDataLoss::kHold;
+  config.snapshot = section.text("snapshot");
+  const bool is_file = config.snapshot.starts_with('/') && !config.snapshot.ends_with('/');
+  if (!config.snapshot.empty() && !is_file) {
+    section.fail("snapshot",
+                 "not the path of a file: allowed: e.g. /var/lib/mosquitto/leafgate.snapshot");
+  }
   section.finish();
   return config;
 }

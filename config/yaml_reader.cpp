@@ -322,11 +322,6 @@ void YamlMapping::require(std::string_view key, const std::string& allowed) {
   }
 }
 
-void YamlMapping::later(std::string_view key) {
-  const auto* entry = find(key);
-  if (entry != nullptr) problems_->add(entry->line, path_of(key), "not supported by this version");
-}
-
 void YamlMapping::fail(std::string_view key, const std::string& message) {
   const auto* entry = find(key);
   const int line = entry == nullptr ? node_->line : entry->value.line;

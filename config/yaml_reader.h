@@ -108,8 +108,6 @@ class YamlMapping {
 
   // Reports an absent key. `allowed` says what would be right.
   void require(std::string_view key, const std::string& allowed);
-  // Reports a key that belongs to a later version, if it is there.
-  void later(std::string_view key);
   // Reports `message` at `key`.
   void fail(std::string_view key, const std::string& message);
   // Reports the first key that no getter asked for, and duplicates.

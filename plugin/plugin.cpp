@@ -57,6 +57,9 @@ void add_registry(registry::Fields& fields, const registry::SyncStatus& status) 
   fields.emplace_back("full_syncs", std::to_string(status.full_syncs));
   fields.emplace_back("repairs", std::to_string(status.repairs));
   fields.emplace_back("malformed", std::to_string(status.malformed));
+  fields.emplace_back("held_id", status.held_id);
+  fields.emplace_back("absent_held", std::to_string(status.absent_held));
+  fields.emplace_back("regressions", std::to_string(status.regressions));
 }
 
 void add_states(registry::Fields& fields, const registry::Replica& replica) {
@@ -66,6 +69,15 @@ void add_states(registry::Fields& fields, const registry::Replica& replica) {
     fields.emplace_back("certificates_" + std::string(policy::to_string(state)),
                         std::to_string(counts[i]));
   }
+}
+
+void add_snapshot(registry::Fields& fields, const registry::SnapshotsStatus& status) {
+  if (status.watermark) {
+    const auto age = std::chrono::floor<std::chrono::seconds>(wall_clock() - *status.watermark);
+    fields.emplace_back("snapshot_age_s", std::to_string(age.count()));
+  }
+  fields.emplace_back("snapshot_bytes", std::to_string(status.bytes));
+  fields.emplace_back("snapshot_error", status.error);
 }
 
 }  // namespace
@@ -94,6 +106,8 @@ Plugin::Plugin(std::string config_path, const config::Config& config)
       rejudge_(gate_, sessions_, notices_, precise_uptime) {}
 
 Plugin::~Plugin() {
+  if (sync_) sync_->stop();
+  if (sync_ && snapshots_) snapshots_->finish();
   sync_.reset();
   drain_log();
 }
@@ -108,7 +122,9 @@ Result<void> Plugin::begin() {
   options.prefix = registry_.prefix;
   options.broker = broker_;
   options.version = LEAFGATE_VERSION;
+  options.hold_on_data_loss = registry_.hold_on_data_loss;
   options.device_id_rule = config::device_id_rule(gate_.config().rules);
+  load_snapshot(options);
   sync_ = std::make_unique<registry::Sync>(std::move(options), replica_, changes_, outbox_, log_,
                                            [wake = wake_.get()] { wake->ring(); });
   const Result<void> started = sync_->start();
@@ -119,6 +135,37 @@ Result<void> Plugin::begin() {
   drain_log();
   was_stale_ = gate_.is_stale();
   return {};
+}
+
+void Plugin::load_snapshot(registry::SyncOptions& options) {
+  if (registry_.snapshot.empty()) return;
+  snapshots_ = std::make_unique<registry::Snapshots>(
+      registry::SnapshotsOptions{.path = registry_.snapshot,
+                                 .prefix = registry_.prefix,
+                                 .age = [this] { return sync_ ? sync_->age() : std::nullopt; },
+                                 .remembered = [this] { return sync_->remembered(); }},
+      replica_, log_);
+  Result<registry::SnapshotRead> read = snapshots_->load();
+  if (!read) {
+    const bool is_first = read.error().kind == ErrorKind::kNotFound;
+    return broker::log(
+        log::Line(is_first ? log::Level::kInfo : log::Level::kWarning,
+                  is_first ? "snapshot_absent" : "snapshot_refused")
+            .add("error", read.error().message)
+            .add("so", "until the registry is there connections are refused as registry_stale"));
+  }
+  const milliseconds age = std::max(wall_clock() - read.value().watermark, milliseconds(0));
+  options.age_at_start = age;
+  options.remembered = std::move(read.value().remembered);
+  const bool is_too_old = gate_.config().freshness.when_stale != config::WhenStale::kServe &&
+                          age > gate_.config().freshness.max_staleness;
+  broker::log(log::Line(is_too_old ? log::Level::kWarning : log::Level::kNotice, "snapshot_loaded")
+                  .add("file", registry_.snapshot)
+                  .add("certificates", static_cast<std::int64_t>(read.value().certificates))
+                  .add("age_s", static_cast<std::int64_t>(age.count() / 1000))
+                  .add("so", is_too_old ? "it is too old to admit by: registry_stale until Redis "
+                                          "is there"
+                                        : "it serves until the registry is there"));
 }
 
 void Plugin::say_hello() const {
@@ -196,6 +243,7 @@ void Plugin::keep_house(policy::Time now, milliseconds since_start) {
     next_watch_ = since_start + kWatchEvery;
     notices_.flush();
     watch_freshness(now);
+    if (snapshots_) snapshots_->tick(since_start);
   }
   if (since_start >= next_status_) {
     next_status_ = since_start + kStatusEvery;
@@ -221,6 +269,7 @@ void Plugin::report_status() {
   add_registry(fields, sync_->status());
   add_counters(fields, notices_.counters());
   add_states(fields, replica_);
+  if (snapshots_) add_snapshot(fields, snapshots_->status());
   sys_topics_.publish(fields);
   outbox_.status(std::move(fields));
 }

@@ -23,6 +23,7 @@
 #include "registry/changes.h"
 #include "registry/outbox.h"
 #include "registry/replica.h"
+#include "registry/snapshots.h"
 #include "registry/sync.h"
 
 namespace leafgate::plugin {
@@ -53,6 +54,7 @@ class Plugin {
   Plugin(std::string config_path, const config::Config& config);
 
   Result<void> begin();
+  void load_snapshot(registry::SyncOptions& options);
   void wait_for_sync() const;
   void say_hello() const;
   void say_mode() const;
@@ -61,7 +63,6 @@ class Plugin {
   void drain_log();
   void watch_freshness(policy::Time now);
   void report_status();
-  void set_alarm();
 
   const pthread_t thread_;
   const std::string config_path_;
@@ -79,7 +80,8 @@ class Plugin {
   Rejudge rejudge_;
   SysTopics sys_topics_;
   std::unique_ptr<Wake> wake_;
-  std::unique_ptr<registry::Sync> sync_;  // last: it uses what stands above
+  std::unique_ptr<registry::Sync> sync_;            // it uses what stands above
+  std::unique_ptr<registry::Snapshots> snapshots_;  // null: none are wanted
 
   bool was_stale_ = false;
   policy::Time stale_at_ = policy::kNever;  // unless more is heard of the registry

@@ -8,7 +8,8 @@
 //   index:device             zset    `<device>/<fingerprint>`, score 0            Lua
 //   index:spki               zset    `<spki>/<fingerprint>`, score 0              Lua
 //   index:expiry             zset    `<fingerprint>`, score notAfter              Lua
-//   meta                     hash    id, format, seq, device_id                   Lua
+//   meta                     hash    id, format, seq, device_id, confirmed,       Lua
+//                                    replaces
 //   log                      stream  every transition, bounded                    Lua
 //   events                   stream  what brokers saw, bounded                    brokers
 //   broker:<name>            hash    what a broker says of itself; has a TTL      that broker

@@ -39,6 +39,7 @@ registry:
   password_file: /etc/leafgate/redis-password
   prefix: "plant7:"
   wait_at_start: 500ms
+  on_data_loss: deny
 freshness: {max_staleness: 2h, when_stale: serve}
 admission:
   mode: report
@@ -66,6 +67,7 @@ TEST_CASE("every key of the configuration reaches its place", "[config]") {
   CHECK(config.registry.endpoint.password_file == "/etc/leafgate/redis-password");
   CHECK(config.registry.prefix == "plant7:");
   CHECK(config.registry.wait_at_start == 500ms);
+  CHECK_FALSE(config.registry.hold_on_data_loss);
   CHECK(config.freshness.max_staleness == 2h);
   CHECK(config.freshness.when_stale == WhenStale::kServe);
   const auto& spec = config.rules.spec();
@@ -97,6 +99,7 @@ TEST_CASE("what is not stated has the documented default", "[config]") {
   CHECK(config.registry.endpoint == registry::Endpoint{});
   CHECK(config.registry.prefix == registry::kDefaultPrefix);
   CHECK(config.registry.wait_at_start == 10s);
+  CHECK(config.registry.hold_on_data_loss);
   CHECK(config.freshness.max_staleness == 1h);
   CHECK(config.freshness.when_stale == WhenStale::kRefuseNew);
   CHECK(config.without_certificate.empty());
@@ -197,13 +200,16 @@ TEST_CASE("sentinels may want a log-in of their own, and TLS like Redis itself",
              ContainsSubstring("registry.sentinel: unknown key `user`"));
 }
 
-TEST_CASE("keys and values of a later version say so", "[config]") {
-  const auto says_so = ContainsSubstring("not supported by this version");
-
-  CHECK_THAT(refusal("topics: any\nregistry: {snapshot: /x}"),
-             says_so && ContainsSubstring("registry.snapshot"));
-  CHECK_THAT(refusal("topics: any\nregistry: {on_data_loss: hold}"),
-             says_so && ContainsSubstring("registry.on_data_loss"));
+TEST_CASE("a snapshot is a file with a whole path", "[config]") {
+  CHECK(parse("topics: any", "f.yaml").value().registry.snapshot.empty());
+  const auto config =
+      parse("topics: any\nregistry: {snapshot: /var/lib/x/leafgate.snapshot}", "f.yaml");
+  REQUIRE(config);
+  CHECK(config.value().registry.snapshot == "/var/lib/x/leafgate.snapshot");
+  for (const char* path : {"leafgate.snapshot", "./x", "/var/lib/x/"}) {
+    CHECK_THAT(refusal(std::string("topics: any\nregistry: {snapshot: ") + path + "}"),
+               ContainsSubstring("f.yaml:2: registry.snapshot: not the path of a file"));
+  }
 }
 
 TEST_CASE("a password is refused wherever it is written", "[config]") {
@@ -240,6 +246,7 @@ TEST_CASE("words, numbers and durations out of range name what is allowed", "[co
       {"freshness: {max_staleness: 2s}", "freshness.max_staleness: `2s` is out of range"},
       {"freshness: {max_staleness: 3600}",
        "is not a duration: allowed: 500ms | 10s | 5m | 1h | 2d"},
+      {"registry: {on_data_loss: allow}", "registry.on_data_loss: `allow`"},
       {"registry: {wait_at_start: 6m}", "registry.wait_at_start: `6m` is out of range"},
       {"registry: {prefix: nocolon}", "registry.prefix: not a key prefix"},
       {"registry: {prefix: 'a*:'}", "registry.prefix: not a key prefix"},

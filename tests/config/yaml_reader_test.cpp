@@ -123,18 +123,13 @@ TEST_CASE("values of the wrong shape are errors", "[config][yaml]") {
   CHECK_THAT(problem_of("k: 10s", duration), ContainsSubstring("allowed: 1000ms..9000ms"));
 }
 
-TEST_CASE("keys that are missing or come later are reported", "[config][yaml]") {
+TEST_CASE("keys that are missing are reported", "[config][yaml]") {
   Document missing("a: 1\n");
   missing.top.require("b", "x | y");
   CHECK(missing.problem() == "f.yaml:1: b: must be stated: allowed: x | y");
 
-  Document early("a: 1\nb: {c: 2}\n");
-  early.top.later("b");
-  CHECK(early.problem() == "f.yaml:2: b: not supported by this version");
-
   Document neither("a: 1\n");
   neither.top.require("a", "x");
-  neither.top.later("b");
   CHECK(neither.problem().empty());
 }
 

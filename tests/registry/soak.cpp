@@ -5,7 +5,9 @@
 // and every replica must equal Redis, record by record. Ends with 0 only when no replica differed
 // and no audit had to repair anything.
 //
-//   registry_soak [seconds] [--seed N] [--server redis-server|valkey-server]
+// With --with-id the data set has an id, and each flush is confirmed by one that replaces it.
+//
+//   registry_soak [seconds] [--seed N] [--server redis-server|valkey-server] [--with-id]
 #include <array>
 #include <atomic>
 #include <cstdio>
@@ -39,6 +41,7 @@ struct Options {
   seconds length{60};
   unsigned seed = std::random_device()();
   std::string server = default_redis();
+  bool with_id = false;
 };
 
 Options parse(int argc, char** argv) {
@@ -49,10 +52,13 @@ Options parse(int argc, char** argv) {
       options.seed = static_cast<unsigned>(std::strtoul(argv[++i], nullptr, 10));
     } else if (word == "--server" && i + 1 < argc) {
       options.server = argv[++i];
+    } else if (word == "--with-id") {
+      options.with_id = true;
     } else if (!word.empty() && word.find_first_not_of("0123456789") == std::string::npos) {
       options.length = seconds(std::atoi(word.c_str()));
     } else {
-      std::fprintf(stderr, "usage: %s [seconds] [--seed N] [--server PROGRAM]\n", argv[0]);
+      std::fprintf(stderr, "usage: %s [seconds] [--seed N] [--server PROGRAM] [--with-id]\n",
+                   argv[0]);
       std::exit(2);
     }
   }
@@ -133,6 +139,33 @@ class Changer {
   Schema schema_;
 };
 
+using Watchers = std::vector<std::unique_ptr<Watcher>>;
+
+// The data set's id, as whoever looks after the registry keeps it.
+class Keeper {
+ public:
+  Keeper(RedisServer& redis, const Watchers& watchers, bool with_id)
+      : redis_(redis), watchers_(watchers), with_id_(with_id) {}
+
+  // At the start and after a flush: what is there now replaces what was. Nobody is left behind with
+  // an older id, which the next one would not name.
+  void name_anew() {
+    if (!with_id_) return;
+    const std::string before = "id-" + std::to_string(number_);
+    const std::string id = "id-" + std::to_string(++number_);
+    redis_.cli({"hset", Schema().meta(), "id", id, "replaces", before, "confirmed",
+                std::to_string(number_)});
+    for (const auto& watcher : watchers_)
+      eventually([&] { return watcher->sync.remembered().data_set == id; }, seconds(20));
+  }
+
+ private:
+  RedisServer& redis_;
+  const Watchers& watchers_;
+  const bool with_id_;
+  int number_ = 0;
+};
+
 struct Counts {
   std::atomic<std::uint64_t> changes{0};
   std::atomic<std::uint64_t> by_program{0};  // of the command line or a shell script
@@ -181,7 +214,7 @@ void run_programs(const RedisServer& redis, unsigned seed, const std::atomic<boo
 }
 
 // One blow against the server or the connections to it.
-void strike(RedisServer& redis, std::mt19937& random, Counts& counts) {
+void strike(RedisServer& redis, Keeper& keeper, std::mt19937& random, Counts& counts) {
   switch (random() % 8) {
     case 0:
       redis.cli({"client", "kill", "type", "pubsub"});
@@ -206,6 +239,7 @@ void strike(RedisServer& redis, std::mt19937& random, Counts& counts) {
       break;
     case 5:
       redis.cli({random() % 2 == 0 ? "flushall" : "flushdb", random() % 2 == 0 ? "sync" : "async"});
+      keeper.name_anew();
       ++counts.flushes;
       break;
     case 6:
@@ -223,7 +257,7 @@ void strike(RedisServer& redis, std::mt19937& random, Counts& counts) {
 }
 
 // One round of writing and striking; then rest, and the comparison of all replicas.
-bool round_ends_equal(RedisServer& redis, const std::vector<std::unique_ptr<Watcher>>& watchers,
+bool round_ends_equal(RedisServer& redis, Keeper& keeper, const Watchers& watchers,
                       std::mt19937& random, Counts& counts) {
   std::atomic<bool> done{false};
   std::vector<std::thread> writers;
@@ -236,7 +270,7 @@ bool round_ends_equal(RedisServer& redis, const std::vector<std::unique_ptr<Watc
   const auto end = steady_clock::now() + kRound;
   while (steady_clock::now() < end) {
     std::this_thread::sleep_for(milliseconds(random() % 1000));
-    strike(redis, random, counts);
+    strike(redis, keeper, random, counts);
   }
   done = true;
   for (std::thread& writer : writers)
@@ -262,7 +296,7 @@ bool round_ends_equal(RedisServer& redis, const std::vector<std::unique_ptr<Watc
   return equal;
 }
 
-void report(const Counts& counts, const std::vector<std::unique_ptr<Watcher>>& watchers) {
+void report(const Counts& counts, const Watchers& watchers) {
   std::printf("%llu changes by programs of ours\n",
               static_cast<unsigned long long>(counts.by_program.load()));
   std::printf("%llu changes, %llu floods, %llu flushes, %llu kills, %llu freezes, %llu restarts\n",
@@ -293,7 +327,7 @@ int main(int argc, char** argv) {
   // With every write on disk before it is answered, what the writers did survives a kill.
   RedisServer redis(
       {.binary = options.server, .append_only = true, .arguments = {"--appendfsync", "always"}});
-  std::vector<std::unique_ptr<Watcher>> watchers;
+  Watchers watchers;
   for (int i = 0; i < kWatchers; ++i) {
     registry::SyncOptions sync = Watcher::options(redis, "gateway-" + std::to_string(i));
     sync.answer_deadline = milliseconds(800);
@@ -301,11 +335,13 @@ int main(int argc, char** argv) {
     watchers.push_back(std::make_unique<Watcher>(sync));
   }
 
+  Keeper keeper(redis, watchers, options.with_id);
+  keeper.name_anew();
   Counts counts;
   bool equal = true;
   const auto end = steady_clock::now() + options.length;
   while (equal && steady_clock::now() < end) {
-    equal = round_ends_equal(redis, watchers, random, counts);
+    equal = round_ends_equal(redis, keeper, watchers, random, counts);
   }
 
   report(counts, watchers);

@@ -432,8 +432,9 @@ end
 
 local function judge_restore_meta(stored, fields)
   if not is_id(fields.id or '') then return refuse('field `id` is not ' .. expectation('id')) end
+  fields.format = fields.format or FORMAT
   if fields.format ~= FORMAT then
-    return refuse('the backup has format ' .. quote(fields.format or '') ..
+    return refuse('the backup has format ' .. quote(fields.format) ..
                   ', this program knows ' .. FORMAT)
   end
   if fields.seq and not is_number_to_restore(fields.seq) then
@@ -445,12 +446,13 @@ local function judge_restore_meta(stored, fields)
     return refuse('the data set has another id, ' .. quote(id) .. ': it is kept', id)
   end
   for name, value in pairs(stored) do
-    if name ~= 'seq' and fields[name] ~= value then
+    if not is_in('seq replaces confirmed', name) and fields[name] ~= value then
       return refuse('meta has another ' .. quote(name) .. ': restore never alters it', id)
     end
   end
   local floor = fields.seq
-  fields.seq = nil
+  -- The last two were said to brokers at their time: no backup may say them again.
+  fields.seq, fields.replaces, fields.confirmed = nil, nil, nil
   return {from = '', to = fields.id, set = fields, floor = floor, restores = true}
 end
 

@@ -179,6 +179,8 @@ void ChangeRun::print_summary() const {
   if (json_) {
     Json summary = {
         {"applied", tally_.applied}, {"unchanged", tally_.unchanged}, {"failed", tally_.failed}};
+    for (const auto& [name, count] : further_)
+      summary[name] = count;
     const bool all_listed = listed_ <= kListedMax && listed_failures_ <= kListedMax;
     print(Json{{"dry_run", dry_run_},
                {"change", words_.done},
@@ -190,8 +192,10 @@ void ChangeRun::print_summary() const {
   }
   if (!bulk_ && tally_.total() < 2) return;
   std::cout << (dry_run_ ? "dry run, nothing written: " : "") << words_.done << ' '
-            << tally_.applied << ", unchanged " << tally_.unchanged << ", failed " << tally_.failed
-            << '\n';
+            << tally_.applied << ", unchanged " << tally_.unchanged << ", failed " << tally_.failed;
+  for (const auto& [name, count] : further_)
+    std::cout << ", " << name << ' ' << count;
+  std::cout << '\n';
 }
 
 }  // namespace leafgate::admin

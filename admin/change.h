@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "admin/access.h"
@@ -52,6 +53,9 @@ class ChangeRun {
   // the exit code of the failures when they agree and nothing went well, 1 when it is mixed.
   Exit run(const Items& next);
 
+  // A further count for the summary, beside those of the changes.
+  void count(const std::string& name, std::size_t count) { further_.emplace_back(name, count); }
+
  private:
   Result<void> apply(std::vector<Item>& chunk);
   void finished(const Item& item, const registry::Outcome& outcome);
@@ -76,6 +80,7 @@ class ChangeRun {
   std::size_t listed_failures_ = 0;  // in results_, that did not
   std::size_t warned_ = 0;
   std::vector<Json> results_;
+  std::vector<std::pair<std::string, std::size_t>> further_;
 };
 
 }  // namespace leafgate::admin

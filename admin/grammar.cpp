@@ -44,6 +44,9 @@ struct CommandLine {
   ShowOptions show;
   BlockOptions block;
   RegistryInitOptions registry_init;
+  RegistryConfirmOptions registry_confirm;
+  RegistryExportOptions registry_export;
+  RegistryImportOptions registry_import;
   CaInitOptions ca_init;
   CaIssueOptions ca_issue;
   ExplainOptions explain;
@@ -281,8 +284,54 @@ void add_issuer(CLI::App& app, CommandLine& line) {
       ->type_name("TIME");
 }
 
+void add_backup(CLI::App& noun, CommandLine& line) {
+  CLI::App& out =
+      add_verb(noun, line, "export", "write certificates, blocks and the data set's id as a backup",
+               "  leafgate registry export --out registry.jsonl\n"
+               "  leafgate registry export --log | gzip >registry.jsonl.gz",
+               [&line] { return registry_export(line.common, line.registry_export); });
+  out.add_option("--out", line.registry_export.out,
+                 "file, for its owner only; appears when it is whole; default: standard output")
+      ->type_name("FILE");
+  out.add_flag("--log", line.registry_export.log, "the log as well");
+
+  CLI::App& in = add_verb(noun, line, "import",
+                          "put back what a backup has and the registry lacks; alters nothing",
+                          "  leafgate registry import registry.jsonl --dry-run\n"
+                          "  gunzip -c registry.jsonl.gz | leafgate registry import -",
+                          [&line] { return registry_import(line.common, line.registry_import); });
+  in.add_option("file", line.registry_import.file,
+                "what registry export wrote; - for standard input")
+      ->type_name("FILE")
+      ->required();
+  in.add_option("--errors", line.registry_import.errors, "write failures to this file, a line each")
+      ->type_name("FILE");
+  add_dry_run(in, line.registry_import.dry_run);
+}
+
+void add_loss(CLI::App& noun, CommandLine& line) {
+  CLI::App& confirm =
+      add_verb(noun, line, "confirm", "accept the registry as it is: brokers on HOLD go on with it",
+               "  leafgate registry confirm\n"
+               "  leafgate registry confirm --dry-run\n"
+               "  leafgate registry confirm --replaces 5d41402abc4b2a76b9719d911017c592 --yes",
+               [&line] { return registry_confirm(line.common, line.registry_confirm); });
+  confirm
+      .add_option("--replaces", line.registry_confirm.replaces,
+                  "the data set that brokers remember; default: the one they all say")
+      ->type_name("ID");
+  confirm.add_flag("--yes", line.registry_confirm.yes, "do not ask");
+  add_dry_run(confirm, line.registry_confirm.dry_run);
+
+  add_verb(noun, line, "regressions",
+           "what brokers refuse although the registry, having lost writes, calls it active",
+           "  leafgate registry regressions\n  leafgate registry regressions --json",
+           [&line] { return registry_regressions(line.common); });
+}
+
 void add_registry(CLI::App& app, CommandLine& line) {
-  CLI::App& noun = add_noun(app, "registry", "the data set: init");
+  CLI::App& noun =
+      add_noun(app, "registry", "the data set: init export import confirm regressions");
   CLI::App& init =
       add_verb(noun, line, "init", "give the registry an id and record the device-id rule",
                "  leafgate registry init\n"
@@ -296,6 +345,8 @@ void add_registry(CLI::App& app, CommandLine& line) {
   init.add_flag("--change-rule", line.registry_init.change_rule,
                 "replace another rule that is recorded");
   add_dry_run(init, line.registry_init.dry_run);
+  add_backup(noun, line);
+  add_loss(noun, line);
 }
 
 void add_ca(CLI::App& app, CommandLine& line) {

@@ -11,6 +11,8 @@ Exit cert_list(const CommonOptions& common, const ListOptions& options);
 Exit cert_show(const CommonOptions& common, const ShowOptions& options);
 // kNotFound when the registry knows neither a certificate nor a block of the device.
 Exit device_show(const CommonOptions& common, const ShowOptions& options);
+Exit registry_regressions(const CommonOptions& common);
+Exit registry_export(const CommonOptions& common, const RegistryExportOptions& options);
 Exit status(const CommonOptions& common, const StatusOptions& options);
 // Runs until SIGINT or SIGTERM: kOk.
 Exit watch(const CommonOptions& common, const WatchOptions& options);

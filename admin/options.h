@@ -92,6 +92,23 @@ struct RegistryInitOptions {
   bool dry_run = false;
 };
 
+struct RegistryConfirmOptions {
+  std::string replaces;  // empty: what brokers remember
+  bool yes = false;
+  bool dry_run = false;
+};
+
+struct RegistryExportOptions {
+  std::string out;  // empty: standard output
+  bool log = false;
+};
+
+struct RegistryImportOptions {
+  std::string file;    // or `-`
+  std::string errors;  // as SelectorOptions
+  bool dry_run = false;
+};
+
 struct CaInitOptions {
   std::string folder;
   std::string name = "leafgate";

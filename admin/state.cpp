@@ -37,6 +37,8 @@ std::string done_word(Op op) {
       return "blocked";
     case Op::kUnblock:
       return "unblocked";
+    case Op::kRestore:
+      return "restored";
   }
   return "changed";
 }

@@ -15,5 +15,9 @@ Exit cert_change(const CommonOptions& common, const ChangeOptions& options, regi
 Exit device_change(const CommonOptions& common, const BlockOptions& options, registry::Op op);
 Exit issuer_change(const CommonOptions& common, const BlockOptions& options, registry::Op op);
 Exit registry_init(const CommonOptions& common, const RegistryInitOptions& options);
+// Asks the person at the terminal unless told not to; kUsage when there is none.
+Exit registry_confirm(const CommonOptions& common, const RegistryConfirmOptions& options);
+// kUsage, and nothing written, when the file is not a whole and faultless backup.
+Exit registry_import(const CommonOptions& common, const RegistryImportOptions& options);
 
 }  // namespace leafgate::admin

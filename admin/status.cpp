@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "admin/access.h"
+#include "admin/brokers.h"
 #include "admin/inspect.h"
 #include "admin/output.h"
 #include "admin/record.h"
@@ -28,18 +29,6 @@ constexpr std::array kStates = {policy::CertState::kPending,  policy::CertState:
                                 policy::CertState::kRetired,  policy::CertState::kRevoked,
                                 policy::CertState::kMalformed};
 
-struct Broker {
-  std::string name;
-  registry::Fields fields;
-
-  std::string_view field(std::string_view wanted) const {
-    for (const auto& [key, value] : fields) {
-      if (key == wanted) return value;
-    }
-    return {};
-  }
-};
-
 // Certificates in each state, indexed by its value.
 using Counts = std::array<std::size_t, kStates.size()>;
 
@@ -55,14 +44,6 @@ struct Overview {
   std::vector<Broker> brokers;
   std::vector<std::string> warnings;
 };
-
-registry::Fields fields_of(const registry::Reply& reply) {
-  registry::Fields fields;
-  for (std::size_t i = 0; i + 1 < reply.size(); i += 2) {
-    fields.emplace_back(reply.text_at(i).value_or(""), reply.text_at(i + 1).value_or(""));
-  }
-  return fields;
-}
 
 // What a broker says of its own copy, which is in step with the registry while it is live.
 std::optional<Counts> counts_of(const Broker& broker) {
@@ -140,22 +121,10 @@ Result<void> count_blocks(Access& access, Overview& overview) {
                      });
 }
 
-Result<void> read_brokers(Access& access, Overview& overview) {
-  const std::string prefix = access.schema().broker("");
-  std::set<std::string> names;
-  const Result<void> scanned = access.scan(prefix + "*", [&](const std::vector<std::string>& keys) {
-    for (const std::string& key : keys) {
-      const std::string name = key.substr(prefix.size());
-      if (registry::is_broker_name(name)) names.insert(name);
-    }
-    return true;
-  });
-  if (!scanned) return scanned;
-  for (const std::string& name : names) {
-    const Result<registry::Reply> reply = access.ask({"HGETALL", access.schema().broker(name)});
-    if (!reply) return reply.error();
-    overview.brokers.push_back({name, fields_of(reply.value())});
-  }
+Result<void> add_brokers(Access& access, Overview& overview) {
+  Result<std::vector<Broker>> brokers = read_brokers(access);
+  if (!brokers) return brokers.error();
+  overview.brokers = std::move(brokers).value();
   return {};
 }
 
@@ -176,6 +145,22 @@ std::string_view value_of(const registry::Fields& fields, std::string_view name)
   return {};
 }
 
+// A broker that trusts its memory more than the registry waits for a person.
+void add_loss_warnings(const Broker& broker, std::vector<std::string>& warnings) {
+  if (!broker.field("held_id").empty()) {
+    warnings.push_back("broker " + broker.name + " is on HOLD: it remembers the data set " +
+                       std::string(broker.field("held_id")) + ", which is gone, and goes on with " +
+                       std::to_string(broker.number("absent_held")) +
+                       " records that the registry lacks. Restore a backup (`leafgate registry "
+                       "import`) or accept the loss (`leafgate registry confirm`)");
+  }
+  if (const std::uint64_t regressions = broker.number("regressions"); regressions != 0) {
+    warnings.push_back("broker " + broker.name + " refuses " + std::to_string(regressions) +
+                       " certificates that the registry, having lost writes, calls active: see "
+                       "`leafgate registry regressions`");
+  }
+}
+
 void add_warnings(Overview& overview) {
   if (value_of(overview.meta, "id").empty()) {
     overview.warnings.emplace_back(
@@ -186,6 +171,7 @@ void add_warnings(Overview& overview) {
   if (overview.brokers.empty())
     overview.warnings.emplace_back("no broker reports to this registry");
   for (const Broker& broker : overview.brokers) {
+    add_loss_warnings(broker, overview.warnings);
     if (broker.field("mode") == "report") {
       overview.warnings.push_back("broker " + broker.name +
                                   " is in mode report: it admits what it would refuse (" +
@@ -210,7 +196,7 @@ Result<Overview> look(Access& access, bool count_all) {
   const Result<registry::Reply> meta = access.ask({"HGETALL", access.schema().meta()});
   if (!meta) return meta.error();
   overview.meta = fields_of(meta.value());
-  for (const auto& step : {read_brokers, count_blocks, read_log}) {
+  for (const auto& step : {add_brokers, count_blocks, read_log}) {
     if (const Result<void> done = step(access, overview); !done) return done.error();
   }
   if (const Result<void> counted = count_certificates(access, count_all, overview); !counted)

@@ -8,8 +8,7 @@
 //   index:device             zset    `<device>/<fingerprint>`, score 0            Lua
 //   index:spki               zset    `<spki>/<fingerprint>`, score 0              Lua
 //   index:expiry             zset    `<fingerprint>`, score notAfter              Lua
-//   meta                     hash    id, format, seq, device_id, confirmed,       Lua
-//                                    replaces
+//   meta                     hash    id, format, seq, device_id; see below        Lua
 //   log                      stream  every transition, bounded                    Lua
 //   events                   stream  what brokers saw, bounded                    brokers
 //   broker:<name>            hash    what a broker says of itself; has a TTL      that broker
@@ -17,10 +16,13 @@
 //
 // Lua is registry/transition.lua; people may write certificates and blocks by a bare HSET, which
 // misses log and indexes. Times are Unix seconds. `version` is the log's `seq` of the last
-// transition. A record with a non-empty `revoked_at` is revoked whatever `state` says. Stored
-// values are at most kValueBytesMax long: Redis keeps such hashes compact. Brokers write only
-// events, broker:* and pulse:*. The indexes are for people and services; brokers never read them.
-// Nothing else may exist under the prefix. Pure functions; any thread.
+// transition. meta's `id` names the data set; a broker that finds another one than it remembers, or
+// none, holds absences back until `replaces` is the one it remembers. `confirmed` is the `seq` of
+// the last confirmation; when it changes, brokers forget what they refused although Redis, having
+// lost writes, says active. A record with a non-empty `revoked_at` is revoked whatever `state`
+// says. Stored values are at most kValueBytesMax long: Redis keeps such hashes compact. Brokers
+// write only events, broker:* and pulse:*. The indexes are for people and services; brokers never
+// read them. Nothing else may exist under the prefix. Pure functions; any thread.
 #pragma once
 
 #include <cstddef>

@@ -5,14 +5,15 @@
 --   redis-cli --eval transition.lua leafgate:cert:<fingerprint> leafgate:meta leafgate:log , \
 --     activate '' alice 'back from repair'
 --
--- KEYS    1 the key of the certificate or block (for init: meta), 2 meta, 3 log. The names of the
---         indexes are made from meta's prefix, so this is not for Redis Cluster.
--- ARGV    1 op, 2 the version the record must have or '', 3 by, 4 note, then field, value ...
+-- KEYS    1 the key of the certificate or block (for init and confirm: meta), 2 meta, 3 log. The
+--         names of the indexes are made from meta's prefix, so this is not for Redis Cluster.
+-- ARGV    1 op, 2 the version the record must have or '' (for restore: when the key's time to live
+--         ends, in Unix milliseconds), 3 by, 4 note, then field, value ...
 --         An op with `?` appended is answered as without it and writes nothing.
 -- Answer  {status, seq, from, to, message}: OK (done), SAME (it was so already), REFUSED, CONFLICT
 --         (another version) or MISSING (no such record); seq is the change's number in the log, 0
---         when nothing was written. from and to are states; `blocked` for blocks; init's `to` is
---         the id of the data set.
+--         when nothing was written. from and to are states; `blocked` for blocks; for meta the id
+--         of the data set.
 --
 -- Nothing is trusted: every key, word and value is checked before the first write, and so is the
 -- type of every key, because Redis does not undo what an aborted script has written.
@@ -22,12 +23,16 @@ local PREFIX_BYTES_MAX = 64
 local QUOTED_BYTES_MAX = 160
 local RULE_BYTES_MAX = 128
 local SEQ_DIGITS_MAX = 15 -- Lua's numbers are exact up to 2^53
+local RESTORED_SEQ_DIGITS_MAX = 14 -- so that no backup can use up all the numbers there are
+local STORED_BYTES_MAX = 4096 -- of what people may have put into a hash by hand
+local STORED_FIELDS_MAX = 500
 local TIME_MAX = 253402300799 -- 9999-12-31T23:59:59Z, the last one a certificate can express
 local LOG_ENTRIES_MAX = '100000'
 local FORMAT = '1'
 
 local FACTS = {'device', 'serial', 'issuer', 'not_before', 'not_after', 'spki'}
-local LOGGED = {'reason', 'retire_at', 'before', 'device_id'} -- beside from, to, by and note
+-- Beside from, to, by and note.
+local LOGGED = {'reason', 'retire_at', 'before', 'device_id', 'replaces', 'confirmed'}
 
 -- Lists of words. Strings, because every call of the script would build tables anew.
 local STATES = 'pending active inactive retiring retired revoked'
@@ -46,18 +51,24 @@ local MOVES = {
   ['delete'] = {to = '', from = STATES .. ' malformed'},
 }
 
--- Which fields an op takes, beside the facts for the ops on certificates.
+-- What an op is about, where it is not certificates alone.
+local TARGETS = {
+  block = 'block', unblock = 'block', init = 'meta', confirm = 'meta', restore = 'cert block meta',
+}
+
+-- Which fields an op takes, beside the facts for the ops on certificates. restore takes all.
 local TAKES = {
   import = 'state retire_at revoked_at reason', activate = '', deactivate = '',
   retire = 'retire_at', revoke = 'reason', delete = '', block = 'before', unblock = '',
-  init = 'id device_id change_rule',
+  init = 'id device_id change_rule', confirm = 'id replaces device_id', restore = '',
 }
 
 local op = ARGV[1] or ''
 local dry_run = op:sub(-1) == '?'
 if dry_run then op = op:sub(1, -2) end
 local expected, by, note = ARGV[2] or '', ARGV[3] or '', ARGV[4] or ''
-local now = redis.call('TIME')[1]
+local time = redis.call('TIME')
+local now = time[1]
 
 local function refuse(message, from)
   return {'REFUSED', 0, from or '', from or '', message}
@@ -118,7 +129,8 @@ local function is_yes(value) return value == 'yes' end
 local CHECKS = {
   state = is_state, device = is_device_id, serial = is_hex, issuer = is_hex, spki = is_digest,
   not_before = is_time, not_after = is_time, retire_at = is_time, revoked_at = is_time,
-  before = is_time, reason = is_reason, id = is_id, device_id = is_rule, change_rule = is_yes,
+  before = is_time, reason = is_reason, id = is_id, replaces = is_id, device_id = is_rule,
+  change_rule = is_yes,
 }
 
 local function expectation(field)
@@ -139,23 +151,44 @@ end
 -- What KEYS[1] names: {kind, id}; nil when it is no key of this op.
 local function read_target(prefix)
   if KEYS[1]:sub(1, #prefix) ~= prefix then return nil end
-  local name = KEYS[1]:sub(#prefix + 1)
-  if op == 'init' then return name == 'meta' and {kind = 'meta'} or nil end
-  if op ~= 'block' and op ~= 'unblock' then
+  local name, takes = KEYS[1]:sub(#prefix + 1), TARGETS[op] or 'cert'
+  if name == 'meta' then return is_in(takes, 'meta') and {kind = 'meta'} or nil end
+  if name:sub(1, 5) == 'cert:' then
     local fingerprint = name:sub(6)
-    if name:sub(1, 5) ~= 'cert:' or not is_digest(fingerprint) then return nil end
+    if not is_in(takes, 'cert') or not is_digest(fingerprint) then return nil end
     return {kind = 'cert', id = fingerprint}
   end
   local subject, id = name:match('^block:(%l+):(.*)$')
+  if not is_in(takes, 'block') then return nil end
   if (subject == 'device' and is_device_id(id)) or (subject == 'issuer' and is_issuer_id(id)) then
     return {kind = 'block', id = id}
   end
   return nil
 end
 
+-- The fields of a restore: whatever a hash may hold. A record that people have spoiled by hand is
+-- part of the backup too; brokers refuse it as they did.
+local function read_stored_fields()
+  if #ARGV > 4 + 2 * STORED_FIELDS_MAX then
+    return nil, 'a record has at most ' .. STORED_FIELDS_MAX .. ' fields'
+  end
+  local fields = {}
+  for i = 5, #ARGV, 2 do
+    local name, value = ARGV[i], ARGV[i + 1]
+    if #name > STORED_BYTES_MAX or #value > STORED_BYTES_MAX then
+      return nil, 'field ' .. quote(name) .. ' has more than ' .. STORED_BYTES_MAX .. ' bytes'
+    end
+    if fields[name] then return nil, 'field ' .. quote(name) .. ' is given twice' end
+    fields[name] = value
+  end
+  if next(fields) == nil then return nil, 'restore needs the fields of the record' end
+  return fields
+end
+
 -- The fields of this call: {name = value}; or nil and what is wrong with them.
 local function read_fields(kind)
   if #ARGV % 2 ~= 0 then return nil, 'a field without a value: give field and value in pairs' end
+  if op == 'restore' then return read_stored_fields() end
   local takes, fields = TAKES[op], {}
   if kind == 'cert' and op ~= 'delete' then takes = takes .. ' ' .. table.concat(FACTS, ' ') end
   for i = 5, #ARGV, 2 do
@@ -358,10 +391,112 @@ local function judge_init(meta, fields)
   return {from = meta.id, to = id, set = {id = id, format = FORMAT, device_id = fields.device_id}}
 end
 
+-- Accepts the data set as it is: brokers that hold absences back because they remember `replaces`
+-- go on with this one, and what they refused on their own is forgotten.
+local function judge_confirm(meta, fields)
+  if not fields.id then return refuse('confirm needs the field `id`') end
+  if expected ~= '' then return refuse('meta has no version to expect') end
+  local id = meta.id ~= '' and meta.id or fields.id
+  if fields.replaces == id then
+    return refuse('the data set cannot replace itself: `replaces` is its own id', meta.id)
+  end
+  if fields.device_id and meta.device_id ~= '' and meta.device_id ~= fields.device_id then
+    return refuse('the device-id rule is ' .. quote(meta.device_id) .. ': init changes it', meta.id)
+  end
+  local set = {id = id, format = FORMAT, replaces = fields.replaces, device_id = fields.device_id}
+  return {from = meta.id, to = id, set = set, clear = {'replaces'}, confirms = true}
+end
+
+-- All fields of the hash KEYS[1], {} when there is none; nil and what is wrong with it.
+local function read_all()
+  local flat, hash = redis.pcall('HGETALL', KEYS[1]), {}
+  if flat.err then return nil, find_wrong_type(KEYS[1], 'hash') or flat.err end
+  for i = 1, #flat, 2 do hash[flat[i]] = flat[i + 1] end
+  return hash
+end
+
+-- The first field, by name, in which two hashes differ; nil when they are equal.
+local function find_difference(a, b)
+  local first
+  for _, pair in ipairs({{a, b}, {b, a}}) do
+    for name, value in pairs(pair[1]) do
+      if pair[2][name] ~= value and (not first or name < first) then first = name end
+    end
+  end
+  return first
+end
+
+local function is_number_to_restore(text)
+  return #text <= RESTORED_SEQ_DIGITS_MAX and text:find('^%d+$') ~= nil
+end
+
+local function judge_restore_meta(stored, fields)
+  if not is_id(fields.id or '') then return refuse('field `id` is not ' .. expectation('id')) end
+  fields.format = fields.format or FORMAT
+  if fields.format ~= FORMAT then
+    return refuse('the backup has format ' .. quote(fields.format) ..
+                  ', this program knows ' .. FORMAT)
+  end
+  if fields.seq and not is_number_to_restore(fields.seq) then
+    return refuse('field `seq` is not a number of at most ' .. RESTORED_SEQ_DIGITS_MAX .. ' digits')
+  end
+  local id = stored.id or ''
+  if id == fields.id then return {'SAME', 0, id, id, 'the data set has this id already'} end
+  if id ~= '' then
+    return refuse('the data set has another id, ' .. quote(id) .. ': it is kept', id)
+  end
+  for name, value in pairs(stored) do
+    if not is_in('seq replaces confirmed', name) and fields[name] ~= value then
+      return refuse('meta has another ' .. quote(name) .. ': restore never alters it', id)
+    end
+  end
+  local floor = fields.seq
+  -- The last two were said to brokers at their time: no backup may say them again.
+  fields.seq, fields.replaces, fields.confirmed = nil, nil, nil
+  return {from = '', to = fields.id, set = fields, floor = floor, restores = true}
+end
+
+local function restored_state(target, fields)
+  if target.kind == 'block' then return 'blocked' end
+  local record = {}
+  for _, name in ipairs({'state', 'retire_at', 'revoked_at'}) do
+    record[name] = fields[name] or ''
+  end
+  return state_of(record)
+end
+
+-- Writes what a backup has exactly as it was, and only where there is nothing.
+local function judge_restore(target, fields)
+  local stored, problem = read_all()
+  if problem then return refuse(problem) end
+  if target.kind == 'meta' then return judge_restore_meta(stored, fields) end
+  local to = restored_state(target, fields)
+  if next(stored) ~= nil then
+    local from, differs = restored_state(target, stored), find_difference(stored, fields)
+    if differs then
+      return refuse('what is there differs in ' .. quote(differs) ..
+                    ': restore never alters a record', from)
+    end
+    local ends = redis.call('PEXPIRETIME', KEYS[1])
+    if ends ~= (tonumber(expected) or -1) then
+      return refuse('what is there has another time to live: restore never alters it', from)
+    end
+    return {'SAME', 0, from, from, 'it is there already'}
+  end
+  if expected ~= '' and tonumber(expected) <= now * 1000 + math.floor(time[2] / 1000) then
+    return {'SAME', 0, '', '', 'its time to live is over'}
+  end
+  local version = target.kind == 'cert' and fields.version or ''
+  return {from = '', to = to, set = fields, record = {}, restores = true,
+          ends = expected ~= '' and expected or nil,
+          floor = is_number_to_restore(version) and version or nil}
+end
+
 local function write_log(seq, change)
   local entry = {'seq', seq, 'key', KEYS[1], 'from', change.from, 'to', change.to, 'by', by,
                  'note', note}
-  for _, name in ipairs(LOGGED) do
+  if change.restores then entry[#entry + 1], entry[#entry + 2] = 'restored', 'yes' end
+  for _, name in ipairs(change.restores and {} or LOGGED) do
     if change.set and change.set[name] then
       entry[#entry + 1] = name
       entry[#entry + 1] = change.set[name]
@@ -398,8 +533,10 @@ local function write_index(entry, delete)
   end
 end
 
-local function stamp(target, set, seq)
-  if target.kind == 'meta' then return end
+local function stamp(target, change, seq)
+  local set = change.set
+  if change.confirms then set.confirmed = seq end
+  if target.kind == 'meta' or change.restores then return end
   set.updated_at, set.updated_by, set.note = now, by, note ~= '' and note or nil
   set.version = target.kind == 'cert' and seq or nil
 end
@@ -411,6 +548,15 @@ local function write_hash(set)
     arguments[#arguments + 1] = value
   end
   redis.call('HSET', KEYS[1], unpack(arguments))
+end
+
+-- The number of this change: behind all there were, those of a backup included.
+local function next_seq(change)
+  local floor = tonumber(change.floor or 0)
+  if floor > (tonumber(redis.call('HGET', KEYS[2], 'seq') or 0) or 0) then
+    redis.call('HSET', KEYS[2], 'seq', string.format('%.0f', floor))
+  end
+  return redis.call('HINCRBY', KEYS[2], 'seq', 1)
 end
 
 -- The one place that writes.
@@ -430,12 +576,13 @@ local function commit(prefix, target, change)
   elseif change.clear then
     redis.call('HDEL', KEYS[1], 'note', unpack(change.clear))
   end
-  local seq = redis.call('HINCRBY', KEYS[2], 'seq', 1)
+  local seq = next_seq(change)
   if not change.delete then
-    stamp(target, change.set, seq)
+    stamp(target, change, seq)
     write_hash(change.set)
     -- What was decided, above all a refusal, must not evaporate.
     if expires then redis.call('PERSIST', KEYS[1]) end
+    if change.ends then redis.call('PEXPIREAT', KEYS[1], change.ends) end
   end
   for _, entry in ipairs(entries) do write_index(entry, change.delete) end
   write_log(seq, change)
@@ -447,6 +594,9 @@ local function find_bad_argument()
   if not TAKES[op] then return 'unknown operation ' .. quote(op) end
   if expected ~= '' and not expected:find('^%d+$') then
     return 'the expected version is not a number'
+  end
+  if op == 'restore' and #expected > SEQ_DIGITS_MAX then
+    return 'the end of the time to live is not in Unix milliseconds'
   end
   if by == '' then return '`by` is empty: say who makes this change' end
   if not is_short_text(by) or not is_short_text(note) then
@@ -490,12 +640,14 @@ local function run()
   if problem then return refuse(problem) end
 
   local change
-  if target.kind == 'cert' then
+  if op == 'restore' then
+    change = judge_restore(target, fields)
+  elseif target.kind == 'cert' then
     change = judge_cert(fields)
   elseif target.kind == 'block' then
     change = judge_block(fields)
   else
-    change = judge_init(meta, fields)
+    change = (op == 'init' and judge_init or judge_confirm)(meta, fields)
   end
   if change[1] then return change end
   return commit(prefix, target, change)

@@ -16,6 +16,7 @@ namespace leafgate::registry {
 namespace {
 
 constexpr std::string_view kInit = "init";
+constexpr std::string_view kConfirm = "confirm";
 
 // 128 random bits in hex: two data sets never have the same id.
 Result<std::string> random_id() {
@@ -88,6 +89,8 @@ std::string_view to_string(Op op) {
       return "block";
     case Op::kUnblock:
       return "unblock";
+    case Op::kRestore:
+      return "restore";
   }
   return "";  // not reached
 }
@@ -136,6 +139,25 @@ Result<std::string> Writer::init(std::string_view device_id_rule, bool change_ru
   return std::move(outcome.to);
 }
 
+Result<Outcome> Writer::confirm(std::string_view replaces, std::string_view by,
+                                std::string_view note) {
+  Result<std::string> id = random_id();
+  if (!id) return id.error();
+  Change change;
+  change.key = schema_.meta();
+  change.by = std::string(by);
+  change.note = std::string(note);
+  change.fields = {{"id", id.value()}};
+  if (!replaces.empty()) change.fields.emplace_back("replaces", replaces);
+  Result<std::vector<Outcome>> outcomes = run({call(kConfirm, change)});
+  if (!outcomes) return outcomes.error();
+  Outcome& outcome = outcomes.value().front();
+  if (outcome.kind != Outcome::Kind::kApplied) {
+    return Error{ErrorKind::kRefused, "cannot confirm the data set: " + outcome.message};
+  }
+  return std::move(outcome);
+}
+
 Writer::Call Writer::call(const Change& change) const {
   return call(to_string(change.op), change);
 }
@@ -143,7 +165,8 @@ Writer::Call Writer::call(const Change& change) const {
 Writer::Call Writer::call(std::string_view op, const Change& change) const {
   Call call{"3", change.key, schema_.meta(), schema_.log(),
             std::string(op) + (dry_run_ ? "?" : "")};
-  call.push_back(change.expected_version ? std::to_string(*change.expected_version) : "");
+  const auto& number = change.op == Op::kRestore ? change.ends_at_ms : change.expected_version;
+  call.push_back(number ? std::to_string(*number) : "");
   call.push_back(change.by);
   call.push_back(change.note);
   for (const auto& [name, value] : change.fields) {

@@ -30,6 +30,8 @@ enum class Op : std::uint8_t {
   kDelete,      // removes a record that is not revoked, or is revoked and expired
   kBlock,       // device or issuer; field `before` optional; never loosens a block that is there
   kUnblock,
+  kRestore,  // certificate, block or meta, as a backup has it: all fields exactly, only where there
+             // is nothing; meta's id only where there is none, and `seq` is never lowered
 };
 std::string_view to_string(Op op);
 
@@ -37,11 +39,12 @@ struct Change {
   Op op = Op::kImport;
   std::string key;  // from Schema::cert(), block_device(), block_issuer()
   std::optional<std::uint64_t> expected_version;  // refuse (kConflict) when the record has another
+  std::optional<std::uint64_t> ends_at_ms;        // kRestore: when the key's time to live ends
   std::string by;                                 // who, as declared by the caller; required
   std::string note;                               // why; replaces the note of the change before
-  // As the op takes them; the facts of a certificate (device, serial, issuer, not_before,
-  // not_after, spki) with every op but kDelete: they are added where the record has none and never
-  // changed.
+  // As the op takes them (kRestore: any); the facts of a certificate (device, serial, issuer,
+  // not_before, not_after, spki) with every op but kDelete: they are added where the record has
+  // none and never changed.
   Fields fields;
 };
 
@@ -75,6 +78,12 @@ class Writer {
   // Writes meta (a random id, the format, the device-id rule) unless it is there. kRefused when
   // meta exists with another device-id rule and `change_rule` is false. Returns the data set's id.
   Result<std::string> init(std::string_view device_id_rule, bool change_rule, std::string_view by);
+
+  // Accepts the data set as it is: gives it an id if it has none, and tells the brokers that hold
+  // absences back because they remember the id `replaces` to go on with it (empty: none). They also
+  // forget what they refused on their own. `to` of the outcome is the data set's id. kRefused when
+  // `replaces` is that id itself.
+  Result<Outcome> confirm(std::string_view replaces, std::string_view by, std::string_view note);
 
  private:
   using Call = std::vector<std::string>;  // what follows EVALSHA and the script's name

@@ -274,6 +274,7 @@ TEST_CASE("the admin's user can make transitions and hand-written changes, and n
     PERSIST leafgate:block:device:dev1
     HSET leafgate:meta device_id cn
     HINCRBY leafgate:meta seq 1
+    HDEL leafgate:meta replaces
     ZADD leafgate:index:device 0 x
     ZREM leafgate:index:device x
     XADD leafgate:log * a b
@@ -339,6 +340,11 @@ TEST_CASE("every operation of the writer works for the admin's user", "[registry
     REQUIRE(outcome.ok());
     CHECK(outcome.value().kind == Outcome::Kind::kApplied);
   }
+  REQUIRE(writer.confirm(std::string(32, 'b'), "tester", "").ok());
+  auto restored = change(Op::kRestore, cert_key('3'), {{"state", "active"}, {"version", "100"}});
+  restored.ends_at_ms = 4102444800000;
+  REQUIRE(writer.apply(restored).ok());
+  CHECK(server.redis.cli({"HGET", cert_key('3'), "state"}) == "active");
   const std::string block = "leafgate:block:issuer:0a";
   server.redis.cli({"HSET", block, "before", "1"});
   server.redis.cli({"EXPIRE", block, "1000"});

@@ -214,6 +214,44 @@ TEST_CASE("incomplete, doubled and misplaced arguments are refused", "[registry]
   check_refused(registry, block, {"block", "1", "me", ""});
   check_refused(registry, block, {"block", "", "me", "", "device", "dev1"});
   check_refused(registry, block, {"block", "", "me", "", "before", "tomorrow"});
+  const std::string id(32, 'a');
+  const Words meta = {"leafgate:meta", kKeys[1], kKeys[2]};
+  check_refused(registry, kKeys, {"confirm", "", "me", "", "id", id});
+  check_refused(registry, block, {"confirm", "", "me", "", "id", id});
+  check_refused(registry, meta, {"confirm", "", "me", ""});
+  check_refused(registry, meta, {"confirm", "1", "me", "", "id", id});
+  check_refused(registry, meta, {"confirm", "", "me", "", "id", "A" + id.substr(1)});
+  check_refused(registry, meta, {"confirm", "", "me", "", "id", id, "replaces", "x"});
+  check_refused(registry, meta, {"confirm", "", "me", "", "id", id, "replaces", id});
+  check_refused(registry, meta, {"confirm", "", "me", "", "id", id, "confirmed", "1"});
+  check_refused(registry, meta, {"revoke", "", "me", ""});
+}
+
+TEST_CASE("a restore without sense is refused", "[registry][arguments]") {
+  Registry registry;
+  Words many = {"restore", "", "me", ""};
+  for (int i = 0; i < 501; ++i) {
+    many.push_back(std::to_string(i));
+    many.emplace_back("x");
+  }
+  for (const Words& arguments : std::vector<Words>{
+           {"restore", "", "me", ""},
+           {"restore", "", "", "", "state", "active"},
+           {"restore", "", "me", "", "state"},
+           {"restore", "", "me", "", "state", "active", "state", "active"},
+           {"restore", "soon", "me", "", "state", "active"},
+           {"restore", "9999999999999999", "me", "", "state", "active"},
+           {"restore", "", "me", "", "state", std::string(4097, 'x')},
+           {"restore", "", "me", "", std::string(4097, 'x'), "active"},
+           many,
+       }) {
+    check_refused(registry, kKeys, arguments);
+  }
+  const Words valid = {"restore", "", "me", "", "state", "active"};
+  for (const std::string name : {"log", "events", "broker:gateway-1", "index:device", "cert:x",
+                                 "cert:", "block:device:", "block:other:x", "block:issuer:X"}) {
+    check_refused(registry, {"leafgate:" + name, kKeys[1], kKeys[2]}, valid);
+  }
 }
 
 TEST_CASE("keys of another type are left alone and named", "[registry][arguments]") {

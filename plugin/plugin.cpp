@@ -86,7 +86,7 @@ Plugin::Plugin(std::string config_path, const config::Config& config)
                    .uptime = uptime,
                    .age = [this] { return sync_ ? sync_->age() : std::nullopt; }},
             sessions_, notices_),
-      rejudge_(gate_, sessions_, notices_) {}
+      rejudge_(gate_, sessions_, notices_, uptime) {}
 
 Plugin::~Plugin() {
   sync_.reset();

@@ -7,6 +7,14 @@
 #include "plugin/broker.h"
 
 namespace leafgate::plugin {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Sessions may be named so many times more than there are before everybody is judged instead.
+constexpr std::size_t kNamedAgainMax = 5000;
+
+}  // namespace
 
 void Rejudge::everything() {
   to_judge_.clear();
@@ -35,7 +43,7 @@ void Rejudge::changed(const registry::ChangeBatch& batch) {
     });
   }
   // Changes that come faster than they are judged: everybody once is less work.
-  if (to_judge_.size() > 2 * sessions_.size() + kJudgedMax) everything();
+  if (to_judge_.size() > 2 * sessions_.size() + kNamedAgainMax) everything();
 }
 
 void Rejudge::judge_again(const mosquitto* client) {
@@ -47,12 +55,13 @@ void Rejudge::run(policy::Time now) {
     for (const mosquitto* client : sessions_.due(now))
       judge_again(client);
   }
-  judge_some(now);
-  end_some();
+  const milliseconds start = uptime_();
+  judge_some(now, start + kJudgingMax);
+  end_some(start + kTurnMax);
 }
 
-void Rejudge::judge_some(policy::Time now) {
-  for (std::size_t judged = 0; judged < kJudgedMax && !to_judge_.empty(); ++judged) {
+void Rejudge::judge_some(policy::Time now, milliseconds until) {
+  while (!to_judge_.empty() && uptime_() < until) {
     Session* session = sessions_.find(to_judge_.back());
     to_judge_.pop_back();
     if (session != nullptr) gate_.rejudge(*session, now);
@@ -60,12 +69,12 @@ void Rejudge::judge_some(policy::Time now) {
   if (to_judge_.empty()) to_judge_.shrink_to_fit();
 }
 
-void Rejudge::end_some() {
+void Rejudge::end_some(milliseconds until) {
   if (sessions_.any_condemned()) {
     const auto condemned = sessions_.take_condemned();
     to_end_.insert(to_end_.end(), condemned.begin(), condemned.end());
   }
-  for (std::size_t ended = 0; ended < kEndedMax && !to_end_.empty(); ++ended) {
+  while (!to_end_.empty() && uptime_() < until) {
     Session* session = sessions_.find(to_end_.front());
     to_end_.pop_front();
     if (session == nullptr || !session->condemned || session->told) continue;

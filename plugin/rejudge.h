@@ -7,8 +7,10 @@
 // The broker's thread, from TICK only.
 #pragma once
 
-#include <cstddef>
+#include <chrono>
 #include <deque>
+#include <functional>
+#include <utility>
 #include <vector>
 
 #include "plugin/gate.h"
@@ -18,15 +20,19 @@
 
 namespace leafgate::plugin {
 
-// Per TICK. Judging costs about a microsecond, ending about 35: either bound keeps a turn of the
-// broker's loop under ten milliseconds.
-inline constexpr std::size_t kJudgedMax = 5000;
-inline constexpr std::size_t kEndedMax = 200;
+// What one TICK may take. Bounds of time, since what it costs to end a session depends on the
+// broker: its log, the session's subscriptions, its will. Judging goes first, so that nobody who is
+// refused can do anything, and leaves some of the time to the ending.
+inline constexpr std::chrono::milliseconds kTurnMax{5};
+inline constexpr std::chrono::milliseconds kJudgingMax{3};
 
 class Rejudge {
  public:
-  Rejudge(Gate& gate, Sessions& sessions, Notices& notices)
-      : gate_(gate), sessions_(sessions), notices_(notices) {}
+  // Time since some fixed moment; never goes back.
+  using Uptime = std::function<std::chrono::milliseconds()>;
+
+  Rejudge(Gate& gate, Sessions& sessions, Notices& notices, Uptime uptime)
+      : gate_(gate), sessions_(sessions), notices_(notices), uptime_(std::move(uptime)) {}
 
   // Every session, over the next calls of run().
   void everything();
@@ -45,14 +51,15 @@ class Rejudge {
 
  private:
   void judge_again(const mosquitto* client);
-  void judge_some(policy::Time now);
-  void end_some();
+  void judge_some(policy::Time now, std::chrono::milliseconds until);
+  void end_some(std::chrono::milliseconds until);
   bool leads_to(const Session& session) const;
   void end(Session& session);
 
   Gate& gate_;
   Sessions& sessions_;
   Notices& notices_;
+  const Uptime uptime_;
   // Pointers are looked up again when their turn comes: the session may be gone by then.
   std::vector<const mosquitto*> to_judge_;
   std::deque<const mosquitto*> to_end_;

@@ -4,8 +4,7 @@
 #include "tests/catch.h"
 #include "tests/plugin/world.h"
 
-using leafgate::plugin::kEndedMax;
-using leafgate::plugin::kJudgedMax;
+using leafgate::plugin::kTurnMax;
 using leafgate::policy::Access;
 using leafgate::policy::Block;
 using leafgate::policy::CertRecord;
@@ -193,11 +192,15 @@ TEST_CASE("an extended record moves the deadline of a live session", "[plugin][r
   CHECK(world.sessions.first_deadline() == record.gone_at);
 }
 
-TEST_CASE("every refused session is barred at once and a bounded number ends each tick",
+TEST_CASE("every refused session is barred at once and a tick ends them for a bounded time",
           "[plugin][rejudge]") {
   World world("  client_id: device_or_suffix\n  certificate_in_use: allow");
   world.record("dev1", CertState::kActive);
-  const std::size_t count = kEndedMax + 50;
+  const auto count = static_cast<std::size_t>(kTurnMax.count() + 2);
+  fake_broker().on_kick = [&](mosquitto& who, bool) {
+    world.uptime += 1ms;
+    world.disconnect(who);
+  };
   std::vector<mosquitto*> clients;
   for (std::size_t i = 0; i < count; ++i) {
     clients.push_back(&connected(world, "dev1", "dev1/" + std::to_string(i)));
@@ -206,7 +209,7 @@ TEST_CASE("every refused session is barred at once and a bounded number ends eac
   world.record("dev1", CertState::kInactive);
   world.tick();
 
-  CHECK(fake_broker().kicks.size() == kEndedMax);
+  CHECK(fake_broker().kicks.size() == count - 2);
   CHECK(world.rejudge.busy());
   std::size_t may = 0;
   for (mosquitto* client : clients) {
@@ -225,7 +228,7 @@ TEST_CASE("changes that come faster than they are judged cost a bounded amount o
   world.record("dev1", CertState::kActive);
   mosquitto& dev1 = connected(world, "dev1", "dev1");
 
-  for (std::size_t i = 0; i < 10 * kJudgedMax; ++i)
+  for (std::size_t i = 0; i < 50'000; ++i)
     world.changed("dev1");
   world.record("dev1", CertState::kInactive);
   world.tick();

@@ -47,7 +47,7 @@ World::World(const std::string& admission, const std::string& topics, const std:
                           .uptime = [this] { return uptime; },
                           .age = [this] { return age; }},
            sessions, notices),
-      rejudge(gate, sessions, notices) {
+      rejudge(gate, sessions, notices, [this] { return uptime; }) {
   fake_broker() = FakeBroker{};
   fake_broker().on_kick = [this](mosquitto& who, bool) { disconnect(who); };
   gate.tick();

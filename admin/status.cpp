@@ -192,8 +192,11 @@ void add_warnings(Overview& overview) {
                                   std::string(broker.field("would_refuse")) + " so far)");
     }
     if (broker.field("stale") == "1") {
-      overview.warnings.push_back("broker " + broker.name +
-                                  " refuses new connections: its copy of the registry is too old");
+      const bool ends = broker.field("when_stale") == "disconnect";
+      overview.warnings.push_back(
+          "broker " + broker.name +
+          (ends ? " admits nobody and ends sessions" : " refuses new connections") +
+          ": its copy of the registry is too old");
     }
     if (broker.field("sync") != "live") {
       overview.warnings.push_back("broker " + broker.name +

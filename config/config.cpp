@@ -45,7 +45,8 @@ constexpr Word<policy::CertificateInUse> kInUses[] = {
     {"report", policy::CertificateInUse::kReport},
     {"refuse", policy::CertificateInUse::kRefuse}};
 constexpr Word<WhenStale> kWhenStales[] = {{"serve", WhenStale::kServe},
-                                           {"refuse_new", WhenStale::kRefuseNew}};
+                                           {"refuse_new", WhenStale::kRefuseNew},
+                                           {"disconnect", WhenStale::kDisconnect}};
 
 // The host name, made a broker name.
 std::string default_broker_name() {
@@ -117,11 +118,6 @@ Freshness read_freshness(YamlMapping section) {
   const auto staleness = section.duration("max_staleness", freshness.max_staleness, seconds(3),
                                           std::chrono::hours(24 * 365));
   freshness.max_staleness = std::chrono::floor<seconds>(staleness);
-  if (const auto* written = section.node("when_stale");
-      written && written->scalar == "disconnect") {
-    section.fail("when_stale",
-                 "`disconnect` is not supported by this version: allowed: serve | refuse_new");
-  }
   freshness.when_stale = section.choice("when_stale", freshness.when_stale, kWhenStales);
   section.finish();
   return freshness;
@@ -280,6 +276,13 @@ Result<Config> read_config(const YamlNode& tree, const std::string& name) {
 }
 
 }  // namespace
+
+std::string_view to_string(WhenStale when_stale) {
+  for (const auto& [word, value] : kWhenStales) {
+    if (value == when_stale) return word;
+  }
+  return "";
+}
 
 Result<Config> parse(std::string_view yaml, const std::string& name) {
   const auto tree = read_yaml(yaml, name);

@@ -15,7 +15,10 @@
 
 namespace leafgate::config {
 
-enum class WhenStale { kServe, kRefuseNew };
+enum class WhenStale { kServe, kRefuseNew, kDisconnect };
+
+// As it is written in the file.
+std::string_view to_string(WhenStale when_stale);
 
 struct Freshness {
   std::chrono::seconds max_staleness{3600};

@@ -52,11 +52,12 @@ void Gate::tick() {
   unconfirmed_.clear();
 }
 
-bool Gate::is_stale() const {
+std::chrono::milliseconds Gate::fresh_for() const {
+  using std::chrono::milliseconds;
   const auto age = clocks_.age();
-  if (!age) return true;
-  return config_.freshness.when_stale == config::WhenStale::kRefuseNew &&
-         *age > config_.freshness.max_staleness;
+  if (!age) return milliseconds(-1);  // nothing was ever heard: no policy admits by that
+  if (config_.freshness.when_stale == config::WhenStale::kServe) return milliseconds::max();
+  return config_.freshness.max_staleness - *age;
 }
 
 // ---- connections
@@ -336,7 +337,8 @@ void Gate::rejudge(Session& session, policy::Time now) {
     bind(session);
   }
 
-  const policy::RegistryView known = view(session.facts, session.device);
+  policy::RegistryView known = view(session.facts, session.device);
+  known.stale = ends_when_stale() && is_stale();
   // How it got its client id was judged when it connected.
   const policy::Session asked{.device = session.device,
                               .client_id = session.client_id,

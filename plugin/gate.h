@@ -76,12 +76,17 @@ class Gate {
   void reload_begins() { reloading_ = true; }
   void tick();
 
-  // Judges a live session again, from what its certificate said. The registry's age is not asked:
-  // live sessions outlast a stale registry.
+  // Judges a live session again, from what its certificate said. It outlasts a stale registry
+  // unless `when_stale` is `disconnect`.
   void rejudge(Session& session, policy::Time now);
 
-  // May new connections be admitted by what the registry said?
-  bool is_stale() const;
+  // For how long new connections may be admitted by what the registry said, if no more is heard of
+  // it. Below zero: they may not. milliseconds::max(): without end.
+  std::chrono::milliseconds fresh_for() const;
+  bool is_stale() const { return fresh_for() < std::chrono::milliseconds(0); }
+  bool ends_when_stale() const {
+    return config_.freshness.when_stale == config::WhenStale::kDisconnect;
+  }
 
  private:
   enum class Door { kBasicAuth, kExtendedAuth, kAlreadyIn };

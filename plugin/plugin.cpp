@@ -173,26 +173,27 @@ void Plugin::tick() {
   gate_.tick();
   if (changes_.waiting()) rejudge_.changed(changes_.take());
   const policy::Time now = wall_clock();
+  if (now >= stale_at_) watch_freshness(now);
   rejudge_.run(now);
 
   const milliseconds since_start = uptime();
-  if (since_start >= next_log_) keep_house(since_start);
+  if (since_start >= next_log_) keep_house(now, since_start);
   // The timer gets the loop round again at once while there is work, and wakes it at the next
   // deadline.
-  wake_->at(rejudge_.busy() ? now : sessions_.first_deadline());
+  wake_->at(rejudge_.busy() ? now : std::min(sessions_.first_deadline(), stale_at_));
 }
 
-void Plugin::keep_house(milliseconds now) {
-  next_log_ = now + kLogEvery;
+void Plugin::keep_house(policy::Time now, milliseconds since_start) {
+  next_log_ = since_start + kLogEvery;
   drain_log();
   rejudge_.retry();
-  if (now >= next_watch_) {
-    next_watch_ = now + kWatchEvery;
+  if (since_start >= next_watch_) {
+    next_watch_ = since_start + kWatchEvery;
     notices_.flush();
-    watch_freshness();
+    watch_freshness(now);
   }
-  if (now >= next_status_) {
-    next_status_ = now + kStatusEvery;
+  if (since_start >= next_status_) {
+    next_status_ = since_start + kStatusEvery;
     report_status();
   }
 }
@@ -204,28 +205,34 @@ void Plugin::drain_log() {
 void Plugin::report_status() {
   const bool reports = gate_.config().rules.spec().mode == policy::Mode::kReport;
   const auto started = std::chrono::floor<std::chrono::seconds>(started_at_).time_since_epoch();
-  registry::Fields fields{{"version", LEAFGATE_VERSION},
-                          {"mode", reports ? "report" : "enforce"},
-                          {"started_at", std::to_string(started.count())},
-                          {"stale", was_stale_ ? "1" : "0"},
-                          {"sessions", std::to_string(sessions_.size())},
-                          {"events_dropped", std::to_string(outbox_.dropped())}};
+  registry::Fields fields{
+      {"version", LEAFGATE_VERSION},
+      {"mode", reports ? "report" : "enforce"},
+      {"started_at", std::to_string(started.count())},
+      {"stale", was_stale_ ? "1" : "0"},
+      {"when_stale", std::string(config::to_string(gate_.config().freshness.when_stale))},
+      {"sessions", std::to_string(sessions_.size())},
+      {"events_dropped", std::to_string(outbox_.dropped())}};
   add_registry(fields, sync_->status());
   add_counters(fields, notices_.counters());
   add_states(fields, replica_);
   outbox_.status(std::move(fields));
 }
 
-void Plugin::watch_freshness() {
-  const bool is_stale = gate_.is_stale();
+void Plugin::watch_freshness(policy::Time now) {
+  const milliseconds left = gate_.fresh_for();
+  const bool is_stale = left < milliseconds(0);
+  const bool has_end = !is_stale && left != milliseconds::max();
+  stale_at_ = has_end ? now + left + milliseconds(1) : policy::kNever;
   if (is_stale == was_stale_) return;
   was_stale_ = is_stale;
-  if (is_stale) {
-    broker::log(log::Line(log::Level::kWarning, "registry_stale")
-                    .add("so", "new connections are refused; live sessions stay"));
-  } else {
-    broker::log(log::Line(log::Level::kNotice, "registry_fresh"));
-  }
+  if (!is_stale) return broker::log(log::Line(log::Level::kNotice, "registry_fresh"));
+
+  const bool ends = gate_.ends_when_stale();
+  if (ends) rejudge_.everything();
+  broker::log(log::Line(log::Level::kWarning, "registry_stale")
+                  .add("so", ends ? "new connections are refused and live sessions are ended"
+                                  : "new connections are refused; live sessions stay"));
 }
 
 }  // namespace leafgate::plugin

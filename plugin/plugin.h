@@ -56,9 +56,9 @@ class Plugin {
   void say_hello() const;
   void say_mode() const;
   static void say_needs_restart(std::string_view key);
-  void keep_house(std::chrono::milliseconds now);
+  void keep_house(policy::Time now, std::chrono::milliseconds since_start);
   void drain_log();
-  void watch_freshness();
+  void watch_freshness(policy::Time now);
   void report_status();
   void set_alarm();
 
@@ -80,6 +80,7 @@ class Plugin {
   std::unique_ptr<registry::Sync> sync_;  // last: it uses what stands above
 
   bool was_stale_ = false;
+  policy::Time stale_at_ = policy::kNever;  // unless more is heard of the registry
   std::chrono::milliseconds next_log_{};
   std::chrono::milliseconds next_watch_{};
   std::chrono::milliseconds next_status_{};

@@ -131,6 +131,21 @@ TEST_CASE("`when_stale: serve` serves old data but never none at all", "[plugin]
   CHECK(world.connect(world.client("dev1")) == MOSQ_ERR_AUTH);
 }
 
+TEST_CASE("how long the registry stays fresh is its limit less its age, and `serve` has none",
+          "[plugin][gate]") {
+  const auto [policy, age, left] = GENERATE(
+      table<std::string, std::optional<std::chrono::milliseconds>, std::chrono::milliseconds>(
+          {{"refuse_new", 100ms, 59'900ms},
+           {"refuse_new", 60s, 0ms},
+           {"disconnect", 61s, -1000ms},
+           {"serve", 61s, std::chrono::milliseconds::max()},
+           {"serve", std::nullopt, -1ms}}));
+  World world("", "any", "freshness: {max_staleness: 1m, when_stale: " + policy + "}\n");
+  world.age = age;
+  CHECK(world.gate.fresh_for() == left);
+  CHECK(world.gate.is_stale() == (left < 0ms));
+}
+
 TEST_CASE("blocks of a device and of either issuer id refuse", "[plugin][gate]") {
   World world;
   world.record("dev1", CertState::kActive);

@@ -192,6 +192,35 @@ TEST_CASE("an extended record moves the deadline of a live session", "[plugin][r
   CHECK(world.sessions.first_deadline() == record.gone_at);
 }
 
+TEST_CASE("with `when_stale: disconnect` a stale registry ends devices, with their wills",
+          "[plugin][rejudge]") {
+  World world("", "any",
+              "freshness: {when_stale: disconnect}\n"
+              "without_certificate: [{username: exporter, address: 127.0.0.1}]\n");
+  world.record("dev1", CertState::kActive);
+  mosquitto& dev1 = connected(world, "dev1", "dev1");
+  mosquitto& exporter = world.client("", "exporter");
+  exporter.username = "exporter";
+  REQUIRE(world.connect(exporter) == MOSQ_ERR_PLUGIN_DEFER);
+
+  world.rejudge.everything();
+  world.tick();
+  CHECK(world.is_up(dev1));
+
+  world.age = 2h;
+  world.rejudge.everything();
+  world.tick();
+  CHECK_FALSE(world.is_up(dev1));
+  CHECK(world.is_up(exporter));
+  REQUIRE(fake_broker().kicks.size() == 1);
+  CHECK(fake_broker().kicks[0].with_will);
+  CHECK(fake_broker().logged("ended reason=registry_stale device=dev1"));
+  CHECK(world.connect(world.client("dev1")) == MOSQ_ERR_AUTH);
+
+  world.age = 1s;
+  CHECK(world.connect(world.client("dev1")) == MOSQ_ERR_SUCCESS);
+}
+
 TEST_CASE("every refused session is barred at once and a tick ends them for a bounded time",
           "[plugin][rejudge]") {
   World world("  client_id: device_or_suffix\n  certificate_in_use: allow");

@@ -3,6 +3,8 @@
 
 #include <dlfcn.h>
 
+#include <cstring>
+
 #include "plugin/mosquitto_api.h"
 
 namespace leafgate::plugin {
@@ -78,6 +80,21 @@ bool set_username(mosquitto* client, const std::string& username) {
 
 bool kick(const std::string& client_id, bool with_will) {
   return mosquitto_kick_client_by_clientid(client_id.c_str(), with_will) == MOSQ_ERR_SUCCESS;
+}
+
+bool publish_retained(const std::string& topic, std::string_view text) {
+  // Not mosquitto_broker_publish_copy(): 2.0's puts the copy into memory that it frees as its own
+  // without having counted it, and memory_limit goes by that count.
+  void* payload = text.empty() ? nullptr : mosquitto_malloc(text.size());
+  if (payload != nullptr) {
+    std::memcpy(payload, text.data(), text.size());
+  } else if (!text.empty()) {
+    return false;
+  }
+  const int rc = mosquitto_broker_publish(nullptr, topic.c_str(), static_cast<int>(text.size()),
+                                          payload, 0, true, nullptr);
+  if (rc != MOSQ_ERR_SUCCESS) mosquitto_free(payload);
+  return rc == MOSQ_ERR_SUCCESS;
 }
 
 void log(log::Level level, const std::string& text) {

@@ -60,6 +60,10 @@ bool is_websocket(const mosquitto* client);
 // when the broker has no such client.
 bool kick(const std::string& client_id, bool with_will);
 
+// A retained message of the broker's own, QoS 0. Goes out in the loop's next turn, which then asks
+// ACL_CHECK for its receivers: nothing is re-entered here. False when the broker does not take it.
+[[nodiscard]] bool publish_retained(const std::string& topic, std::string_view text);
+
 // One line of the broker's log. May re-enter ACL_CHECK (log_dest topic): hold no lock.
 void log(log::Level level, const std::string& text);
 inline void log(const log::Line& line) {

@@ -216,6 +216,7 @@ void Plugin::report_status() {
   add_registry(fields, sync_->status());
   add_counters(fields, notices_.counters());
   add_states(fields, replica_);
+  sys_topics_.publish(fields);
   outbox_.status(std::move(fields));
 }
 

@@ -18,6 +18,7 @@
 #include "plugin/notices.h"
 #include "plugin/rejudge.h"
 #include "plugin/sessions.h"
+#include "plugin/sys_topics.h"
 #include "plugin/wake.h"
 #include "registry/changes.h"
 #include "registry/outbox.h"
@@ -76,6 +77,7 @@ class Plugin {
   Notices notices_;
   Gate gate_;
   Rejudge rejudge_;
+  SysTopics sys_topics_;
   std::unique_ptr<Wake> wake_;
   std::unique_ptr<registry::Sync> sync_;  // last: it uses what stands above
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `when_stale: disconnect`: a broker that has not heard of its registry for too long lets nobody
 // stay; seen by a client that needs no certificate.
+#include <map>
+
 #include "tests/catch.h"
 #include "tests/e2e/world.h"
 
@@ -69,6 +71,33 @@ TEST_CASE(
 
   world.redis.thaw();
   CHECK(world.connected(certificate, "stale1").ping());
+}
+
+TEST_CASE("what the broker says of itself is retained below $SYS", "[e2e][freshness]") {
+  Site site;
+  World& world = site.world();
+  MqttClient device = world.connected(world.device("sys1"), "sys1");
+  MqttClient exporter = site.exporter();
+  REQUIRE(took(exporter.subscribe("$SYS/broker/leafgate/#")));
+
+  std::map<std::string, std::string> said;
+  const auto says = [&](const std::string& topic, const std::string& payload) {
+    return eventually(
+        [&] {
+          const auto message = exporter.receive(std::chrono::milliseconds(100));
+          if (message) said[message->topic] = message->payload;
+          return said["$SYS/broker/leafgate/" + topic] == payload;
+        },
+        seconds(20));
+  };
+  CHECK(says("sync/state", "live"));
+  CHECK(says("certificates/active", "1"));
+  CHECK(says("sessions", "2"));
+  CHECK(says("stale", "0"));
+
+  world.redis.freeze();
+  CHECK(says("stale", "1"));
+  CHECK(says("sessions", "1"));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdarg>
 #include <cstdio>
+#include <cstdlib>
 
 #include "certs/certificate.h"
 
@@ -71,6 +72,23 @@ int mosquitto_kick_client_by_clientid(const char* client_id, bool with_will) {
   const auto at = broker.by_id.find(client_id);
   if (at == broker.by_id.end()) return MOSQ_ERR_NOT_FOUND;
   if (broker.on_kick) broker.on_kick(*at->second, with_will);
+  return MOSQ_ERR_SUCCESS;
+}
+
+void* mosquitto_malloc(size_t size) {
+  return std::malloc(size);
+}
+
+void mosquitto_free(void* memory) {
+  std::free(memory);
+}
+
+int mosquitto_broker_publish(const char*, const char* topic, int size, void* payload, int qos,
+                             bool retain, mosquitto_property*) {
+  if (fake_broker().refuses_messages) return MOSQ_ERR_NOMEM;
+  fake_broker().published.push_back(
+      {topic, {static_cast<const char*>(payload), static_cast<std::size_t>(size)}, qos, retain});
+  std::free(payload);
   return MOSQ_ERR_SUCCESS;
 }
 

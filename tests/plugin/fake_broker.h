@@ -30,10 +30,19 @@ struct Kick {
   bool with_will = false;
 };
 
+struct Published {
+  std::string topic;
+  std::string payload;
+  int qos = 0;
+  bool retain = false;
+};
+
 struct FakeBroker {
   std::map<std::string, mosquitto*> by_id;  // whom a client id leads to
   std::vector<std::pair<int, std::string>> log;
   std::vector<Kick> kicks;
+  std::vector<Published> published;
+  bool refuses_messages = false;
   // What ending a connection sets off in the broker: events, will, subscription checks.
   std::function<void(mosquitto&, bool with_will)> on_kick;
   struct Hook {

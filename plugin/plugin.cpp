@@ -17,14 +17,19 @@ using std::chrono::milliseconds;
 constexpr milliseconds kLogEvery{50};
 constexpr milliseconds kWatchEvery{200};
 constexpr milliseconds kStatusEvery{5000};
+constexpr milliseconds kWorkEvery{1};  // of Rejudge, which rests in between
 
 policy::Time wall_clock() {
   return std::chrono::time_point_cast<milliseconds>(std::chrono::system_clock::now());
 }
 
-milliseconds uptime() {
-  return std::chrono::duration_cast<milliseconds>(
+std::chrono::microseconds precise_uptime() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(
       std::chrono::steady_clock::now().time_since_epoch());
+}
+
+milliseconds uptime() {
+  return std::chrono::duration_cast<milliseconds>(precise_uptime());
 }
 
 // The fields of the `broker:<name>` hash; docs/operate.md lists them.
@@ -86,7 +91,7 @@ Plugin::Plugin(std::string config_path, const config::Config& config)
                    .uptime = uptime,
                    .age = [this] { return sync_ ? sync_->age() : std::nullopt; }},
             sessions_, notices_),
-      rejudge_(gate_, sessions_, notices_, uptime) {}
+      rejudge_(gate_, sessions_, notices_, precise_uptime) {}
 
 Plugin::~Plugin() {
   sync_.reset();
@@ -178,9 +183,9 @@ void Plugin::tick() {
 
   const milliseconds since_start = uptime();
   if (since_start >= next_log_) keep_house(now, since_start);
-  // The timer gets the loop round again at once while there is work, and wakes it at the next
+  // The timer gets the loop round again soon while there is work, and wakes it at the next
   // deadline.
-  wake_->at(rejudge_.busy() ? now : std::min(sessions_.first_deadline(), stale_at_));
+  wake_->at(rejudge_.busy() ? now + kWorkEvery : std::min(sessions_.first_deadline(), stale_at_));
 }
 
 void Plugin::keep_house(policy::Time now, milliseconds since_start) {

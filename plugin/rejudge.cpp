@@ -9,7 +9,7 @@
 namespace leafgate::plugin {
 namespace {
 
-using std::chrono::milliseconds;
+using std::chrono::microseconds;
 
 // Sessions may be named so many times more than there are before everybody is judged instead.
 constexpr std::size_t kNamedAgainMax = 5000;
@@ -51,16 +51,18 @@ void Rejudge::judge_again(const mosquitto* client) {
 }
 
 void Rejudge::run(policy::Time now) {
+  const microseconds start = uptime_();
+  if (start < rests_until_) return;
   if (sessions_.first_deadline() <= now) {
     for (const mosquitto* client : sessions_.due(now))
       judge_again(client);
   }
-  const milliseconds start = uptime_();
   judge_some(now, start + kJudgingMax);
   end_some(start + kTurnMax);
+  if (busy()) rests_until_ = uptime_() + kRest;
 }
 
-void Rejudge::judge_some(policy::Time now, milliseconds until) {
+void Rejudge::judge_some(policy::Time now, microseconds until) {
   while (!to_judge_.empty() && uptime_() < until) {
     Session* session = sessions_.find(to_judge_.back());
     to_judge_.pop_back();
@@ -69,7 +71,7 @@ void Rejudge::judge_some(policy::Time now, milliseconds until) {
   if (to_judge_.empty()) to_judge_.shrink_to_fit();
 }
 
-void Rejudge::end_some(milliseconds until) {
+void Rejudge::end_some(microseconds until) {
   if (sessions_.any_condemned()) {
     const auto condemned = sessions_.take_condemned();
     to_end_.insert(to_end_.end(), condemned.begin(), condemned.end());

@@ -22,14 +22,17 @@ namespace leafgate::plugin {
 
 // What one TICK may take. Bounds of time, since what it costs to end a session depends on the
 // broker: its log, the session's subscriptions, its will. Judging goes first, so that nobody who is
-// refused can do anything, and leaves some of the time to the ending.
-inline constexpr std::chrono::milliseconds kTurnMax{5};
-inline constexpr std::chrono::milliseconds kJudgingMax{3};
+// refused can do anything, and leaves some of the time to the ending. Then the broker has its loop
+// to itself: a client that waits for one message before it sends the next moves on once a turn, and
+// would fall behind by one turn after the other.
+inline constexpr std::chrono::microseconds kTurnMax{2000};
+inline constexpr std::chrono::microseconds kJudgingMax{1000};
+inline constexpr std::chrono::microseconds kRest{1000};
 
 class Rejudge {
  public:
   // Time since some fixed moment; never goes back.
-  using Uptime = std::function<std::chrono::milliseconds()>;
+  using Uptime = std::function<std::chrono::microseconds()>;
 
   Rejudge(Gate& gate, Sessions& sessions, Notices& notices, Uptime uptime)
       : gate_(gate), sessions_(sessions), notices_(notices), uptime_(std::move(uptime)) {}
@@ -39,7 +42,7 @@ class Rejudge {
   // The sessions that `batch` concerns.
   void changed(const registry::ChangeBatch& batch);
 
-  // One turn's share of the work. Re-enters our callbacks.
+  // One turn's share of the work; none while it rests. Re-enters our callbacks.
   void run(policy::Time now);
 
   // True while run() has something left to do.
@@ -51,8 +54,8 @@ class Rejudge {
 
  private:
   void judge_again(const mosquitto* client);
-  void judge_some(policy::Time now, std::chrono::milliseconds until);
-  void end_some(std::chrono::milliseconds until);
+  void judge_some(policy::Time now, std::chrono::microseconds until);
+  void end_some(std::chrono::microseconds until);
   bool leads_to(const Session& session) const;
   void end(Session& session);
 
@@ -64,6 +67,7 @@ class Rejudge {
   std::vector<const mosquitto*> to_judge_;
   std::deque<const mosquitto*> to_end_;
   std::vector<const mosquitto*> later_;
+  std::chrono::microseconds rests_until_{};
 };
 
 }  // namespace leafgate::plugin

@@ -12,17 +12,19 @@ std::optional<test::DelayProxy>& start(std::optional<test::DelayProxy>& proxy, L
   return proxy;
 }
 
-test::BrokerOptions broker_options(int registry_port) {
+test::BrokerOptions broker_options(int registry_port, const std::string& admission) {
   test::BrokerOptions options;
   options.registry_url = "redis://127.0.0.1:" + std::to_string(registry_port) + "/0";
+  options.admission = admission;
   options.quiet = true;
   return options;
 }
 
 }  // namespace
 
-Site::Site(Line line)
-    : broker(pki, broker_options(start(proxy, line, redis.port()) ? proxy->port() : redis.port())),
+Site::Site(Line line, const std::string& admission)
+    : broker(pki, broker_options(start(proxy, line, redis.port()) ? proxy->port() : redis.port(),
+                                 admission)),
       writer_(redis.client()) {}
 
 test::CertFiles Site::device(const std::string& name, const std::string& state) {

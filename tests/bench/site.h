@@ -18,7 +18,8 @@ enum class Line { kDirect, kThroughProxy };  // how the broker reaches Redis
 
 class Site {
  public:
-  explicit Site(Line line);
+  // `admission`: YAML lines below `admission:`.
+  explicit Site(Line line, const std::string& admission = "");
 
   // A certificate for `name`, with a record in `state`.
   test::CertFiles device(const std::string& name, const std::string& state = "active");

@@ -4,6 +4,7 @@
 #include "tests/catch.h"
 #include "tests/plugin/world.h"
 
+using leafgate::plugin::kRest;
 using leafgate::plugin::kTurnMax;
 using leafgate::policy::Access;
 using leafgate::policy::Block;
@@ -225,9 +226,9 @@ TEST_CASE("every refused session is barred at once and a tick ends them for a bo
           "[plugin][rejudge]") {
   World world("  client_id: device_or_suffix\n  certificate_in_use: allow");
   world.record("dev1", CertState::kActive);
-  const auto count = static_cast<std::size_t>(kTurnMax.count() + 2);
+  const std::size_t count = 4;
   fake_broker().on_kick = [&](mosquitto& who, bool) {
-    world.uptime += 1ms;
+    world.uptime += std::chrono::ceil<std::chrono::milliseconds>(kTurnMax / 2);
     world.disconnect(who);
   };
   std::vector<mosquitto*> clients;
@@ -246,6 +247,9 @@ TEST_CASE("every refused session is barred at once and a tick ends them for a bo
   }
   CHECK(may == 0);
 
+  world.tick();
+  CHECK(world.sessions.size() == 2);  // the broker has its loop to itself
+  world.uptime += std::chrono::ceil<std::chrono::milliseconds>(kRest);
   world.tick();
   CHECK(world.sessions.size() == 0);
   CHECK_FALSE(world.rejudge.busy());

@@ -71,12 +71,11 @@ struct Schedule {
                                            std::chrono::steady_clock::now() - changed);
                        },
                        [this] {
-                         busy = true;
                          ++asked;
                          std::this_thread::sleep_for(slow);
-                         busy = false;
                          return Remembered{};
-                       }},
+                       },
+                       interval},
                       replica,
                       queue};
 };

@@ -92,7 +92,7 @@ registry::Endpoint read_endpoint(YamlMapping& section) {
 
 RegistryConfig read_registry(YamlMapping section) {
   RegistryConfig config;
-  for (const auto* key : {"tls", "snapshot", "on_data_loss"})
+  for (const auto* key : {"tls", "on_data_loss"})
     section.later(key);
   if (section.node("password") != nullptr) {
     section.fail("password",
@@ -105,6 +105,12 @@ RegistryConfig read_registry(YamlMapping section) {
     section.fail("prefix",
                  "not a key prefix: allowed: up to 64 of A-Z a-z 0-9 . _ : { } - with `:` at "
                  "the end");
+  }
+  config.snapshot = section.text("snapshot");
+  // A broker that runs as a daemon has `/` for its folder.
+  if (!config.snapshot.empty() && !config.snapshot.starts_with('/')) {
+    section.fail("snapshot",
+                 "not a whole path: allowed: e.g. /var/lib/mosquitto/leafgate.snapshot");
   }
   config.wait_at_start = section.duration("wait_at_start", config.wait_at_start, milliseconds(0),
                                           std::chrono::minutes(5));

@@ -28,6 +28,7 @@ struct Freshness {
 struct RegistryConfig {
   registry::Endpoint endpoint;
   std::string prefix;
+  std::string snapshot;  // absolute path; empty: none is kept
   std::chrono::milliseconds wait_at_start{10000};
 
   bool operator==(const RegistryConfig&) const = default;

@@ -59,6 +59,20 @@ void add_registry(registry::Fields& fields, const registry::SyncStatus& status) 
   fields.emplace_back("malformed", std::to_string(status.malformed));
 }
 
+void add_snapshot(registry::Fields& fields, const registry::SnapshotsStatus& status,
+                  const std::string& path) {
+  const auto seconds_since = [](policy::Time time) {
+    return std::chrono::duration_cast<std::chrono::seconds>(wall_clock() - time).count();
+  };
+  fields.emplace_back("snapshot_age_s",
+                      status.watermark ? std::to_string(seconds_since(*status.watermark)) : "");
+  fields.emplace_back("snapshot_bytes", std::to_string(status.bytes));
+  // The file that the message begins with is in the configuration; there is little room here.
+  const std::string named = path + ": ";
+  fields.emplace_back("snapshot_error",
+                      status.error.substr(status.error.starts_with(named) ? named.size() : 0));
+}
+
 void add_states(registry::Fields& fields, const registry::Replica& replica) {
   const auto counts = replica.counts();
   for (std::size_t i = 0; i < counts.size(); ++i) {
@@ -94,7 +108,8 @@ Plugin::Plugin(std::string config_path, const config::Config& config)
       rejudge_(gate_, sessions_, notices_, precise_uptime) {}
 
 Plugin::~Plugin() {
-  sync_.reset();
+  if (sync_) sync_->stop();
+  if (snapshots_) snapshots_->finish();
   drain_log();
 }
 
@@ -102,6 +117,8 @@ Result<void> Plugin::begin() {
   Result<std::unique_ptr<Wake>> wake = Wake::install();
   if (!wake) return wake.error();
   wake_ = std::move(wake.value());
+  say_hello();
+  const std::optional<registry::SnapshotRead> snapshot = load_snapshot();
 
   registry::SyncOptions options;
   options.endpoint = registry_.endpoint;
@@ -109,16 +126,55 @@ Result<void> Plugin::begin() {
   options.broker = broker_;
   options.version = LEAFGATE_VERSION;
   options.device_id_rule = config::device_id_rule(gate_.config().rules);
+  if (snapshot) {
+    options.remembered = snapshot->remembered;
+    options.age_at_start = std::max(wall_clock() - snapshot->watermark, milliseconds(0));
+  }
   sync_ = std::make_unique<registry::Sync>(std::move(options), replica_, changes_, outbox_, log_,
                                            [wake = wake_.get()] { wake->ring(); });
   const Result<void> started = sync_->start();
   if (!started) return started;
 
-  say_hello();
-  wait_for_sync();
+  if (snapshot) {
+    say_loaded(*snapshot);
+  } else {
+    wait_for_sync();
+  }
   drain_log();
   was_stale_ = gate_.is_stale();
   return {};
+}
+
+std::optional<registry::SnapshotRead> Plugin::load_snapshot() {
+  if (registry_.snapshot.empty()) return std::nullopt;
+  registry::SnapshotsOptions options;
+  options.path = registry_.snapshot;
+  options.prefix = registry_.prefix;
+  options.age = [this] { return sync_->age(); };
+  options.remembered = [this] { return sync_->remembered(); };
+  snapshots_ = std::make_unique<registry::Snapshots>(std::move(options), replica_, log_);
+
+  Result<registry::SnapshotRead> read = snapshots_->load();
+  if (read) return std::move(read.value());
+  // The first start has none.
+  const bool is_absent = read.error().kind == ErrorKind::kNotFound;
+  broker::log(log::Line(is_absent ? log::Level::kNotice : log::Level::kError, "snapshot_unusable")
+                  .add("error", read.error().message)
+                  .add("so", "nothing is known until Redis is there"));
+  return std::nullopt;
+}
+
+void Plugin::say_loaded(const registry::SnapshotRead& read) const {
+  const auto age = std::chrono::duration_cast<std::chrono::seconds>(wall_clock() - read.watermark);
+  const bool is_stale = gate_.is_stale();
+  log::Line line(is_stale ? log::Level::kWarning : log::Level::kNotice, "snapshot_loaded");
+  line.add("file", registry_.snapshot)
+      .add("certificates", static_cast<std::int64_t>(read.certificates))
+      .add("age_s", static_cast<std::int64_t>(age.count()));
+  if (is_stale) {
+    line.add("so", "older than freshness.max_staleness: it admits nobody until Redis is there");
+  }
+  broker::log(line);
 }
 
 void Plugin::say_hello() const {
@@ -196,6 +252,7 @@ void Plugin::keep_house(policy::Time now, milliseconds since_start) {
     next_watch_ = since_start + kWatchEvery;
     notices_.flush();
     watch_freshness(now);
+    if (snapshots_) snapshots_->tick(since_start);
   }
   if (since_start >= next_status_) {
     next_status_ = since_start + kStatusEvery;
@@ -221,6 +278,7 @@ void Plugin::report_status() {
   add_registry(fields, sync_->status());
   add_counters(fields, notices_.counters());
   add_states(fields, replica_);
+  if (snapshots_) add_snapshot(fields, snapshots_->status(), registry_.snapshot);
   sys_topics_.publish(fields);
   outbox_.status(std::move(fields));
 }

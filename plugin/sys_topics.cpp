@@ -30,6 +30,8 @@ constexpr Place kTopics[] = {
     {"refused", "refused"},
     {"would_refuse", "would_refuse"},
     {"ended", "ended"},
+    {"snapshot_age_s", "snapshot/age_s"},
+    {"snapshot_bytes", "snapshot/bytes"},
 };
 // Fields whose names go on: `certificates_active` becomes `certificates/active`.
 constexpr Place kFamilies[] = {{"certificates_", "certificates/"}, {"refused_", "refused/"}};

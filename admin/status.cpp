@@ -184,6 +184,10 @@ void add_warnings(Overview& overview) {
           (ends ? " admits nobody and ends sessions" : " refuses new connections") +
           ": its copy of the registry is too old");
     }
+    if (!broker.field("snapshot_error").empty()) {
+      overview.warnings.push_back("broker " + broker.name + " has no good snapshot: " +
+                                  std::string(broker.field("snapshot_error")));
+    }
     if (broker.field("sync") != "live") {
       overview.warnings.push_back("broker " + broker.name +
                                   " is not in sync: " + std::string(broker.field("sync")));
@@ -253,12 +257,12 @@ std::string or_dash(std::string_view text) {
 }
 
 void print_brokers(const std::vector<Broker>& brokers) {
-  Table table(
-      {"BROKER", "MODE", "SYNC", "AGE MS", "SESSIONS", "ADMITTED", "REFUSED", "ENDED", "VERSION"});
+  Table table({"BROKER", "MODE", "SYNC", "AGE MS", "SNAPSHOT S", "SESSIONS", "ADMITTED", "REFUSED",
+               "ENDED", "VERSION"});
   for (const Broker& broker : brokers) {
     std::vector<std::string> cells = {broker.name};
-    for (const std::string_view name :
-         {"mode", "sync", "age_ms", "sessions", "admitted", "refused", "ended", "version"}) {
+    for (const std::string_view name : {"mode", "sync", "age_ms", "snapshot_age_s", "sessions",
+                                        "admitted", "refused", "ended", "version"}) {
       cells.push_back(or_dash(broker.field(name)));
     }
     table.add(std::move(cells));

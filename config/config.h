@@ -28,9 +28,9 @@ struct Freshness {
 struct RegistryConfig {
   registry::Endpoint endpoint;
   std::string prefix;
+  std::string snapshot;  // absolute path; empty: none is kept
   std::chrono::milliseconds wait_at_start{10000};
   bool hold_on_data_loss = true;  // `on_data_loss: hold`
-  std::string snapshot;           // path of the file; empty: none
 
   bool operator==(const RegistryConfig&) const = default;
 };

@@ -62,6 +62,20 @@ void add_registry(registry::Fields& fields, const registry::SyncStatus& status) 
   fields.emplace_back("regressions", std::to_string(status.regressions));
 }
 
+void add_snapshot(registry::Fields& fields, const registry::SnapshotsStatus& status,
+                  const std::string& path) {
+  const auto seconds_since = [](policy::Time time) {
+    return std::chrono::duration_cast<std::chrono::seconds>(wall_clock() - time).count();
+  };
+  fields.emplace_back("snapshot_age_s",
+                      status.watermark ? std::to_string(seconds_since(*status.watermark)) : "");
+  fields.emplace_back("snapshot_bytes", std::to_string(status.bytes));
+  // The file that the message begins with is in the configuration; there is little room here.
+  const std::string named = path + ": ";
+  fields.emplace_back("snapshot_error",
+                      status.error.substr(status.error.starts_with(named) ? named.size() : 0));
+}
+
 void add_states(registry::Fields& fields, const registry::Replica& replica) {
   const auto counts = replica.counts();
   for (std::size_t i = 0; i < counts.size(); ++i) {
@@ -69,15 +83,6 @@ void add_states(registry::Fields& fields, const registry::Replica& replica) {
     fields.emplace_back("certificates_" + std::string(policy::to_string(state)),
                         std::to_string(counts[i]));
   }
-}
-
-void add_snapshot(registry::Fields& fields, const registry::SnapshotsStatus& status) {
-  if (status.watermark) {
-    const auto age = std::chrono::floor<std::chrono::seconds>(wall_clock() - *status.watermark);
-    fields.emplace_back("snapshot_age_s", std::to_string(age.count()));
-  }
-  fields.emplace_back("snapshot_bytes", std::to_string(status.bytes));
-  fields.emplace_back("snapshot_error", status.error);
 }
 
 }  // namespace
@@ -107,8 +112,7 @@ Plugin::Plugin(std::string config_path, const config::Config& config)
 
 Plugin::~Plugin() {
   if (sync_) sync_->stop();
-  if (sync_ && snapshots_) snapshots_->finish();
-  sync_.reset();
+  if (snapshots_) snapshots_->finish();
   drain_log();
 }
 
@@ -116,6 +120,8 @@ Result<void> Plugin::begin() {
   Result<std::unique_ptr<Wake>> wake = Wake::install();
   if (!wake) return wake.error();
   wake_ = std::move(wake.value());
+  say_hello();
+  const std::optional<registry::SnapshotRead> snapshot = load_snapshot();
 
   registry::SyncOptions options;
   options.endpoint = registry_.endpoint;
@@ -124,48 +130,55 @@ Result<void> Plugin::begin() {
   options.version = LEAFGATE_VERSION;
   options.hold_on_data_loss = registry_.hold_on_data_loss;
   options.device_id_rule = config::device_id_rule(gate_.config().rules);
-  load_snapshot(options);
+  if (snapshot) {
+    options.remembered = snapshot->remembered;
+    options.age_at_start = std::max(wall_clock() - snapshot->watermark, milliseconds(0));
+  }
   sync_ = std::make_unique<registry::Sync>(std::move(options), replica_, changes_, outbox_, log_,
                                            [wake = wake_.get()] { wake->ring(); });
   const Result<void> started = sync_->start();
   if (!started) return started;
 
-  say_hello();
-  wait_for_sync();
+  if (snapshot) {
+    say_loaded(*snapshot);
+  } else {
+    wait_for_sync();
+  }
   drain_log();
   was_stale_ = gate_.is_stale();
   return {};
 }
 
-void Plugin::load_snapshot(registry::SyncOptions& options) {
-  if (registry_.snapshot.empty()) return;
-  snapshots_ = std::make_unique<registry::Snapshots>(
-      registry::SnapshotsOptions{.path = registry_.snapshot,
-                                 .prefix = registry_.prefix,
-                                 .age = [this] { return sync_ ? sync_->age() : std::nullopt; },
-                                 .remembered = [this] { return sync_->remembered(); }},
-      replica_, log_);
+std::optional<registry::SnapshotRead> Plugin::load_snapshot() {
+  if (registry_.snapshot.empty()) return std::nullopt;
+  registry::SnapshotsOptions options;
+  options.path = registry_.snapshot;
+  options.prefix = registry_.prefix;
+  options.age = [this] { return sync_->age(); };
+  options.remembered = [this] { return sync_->remembered(); };
+  snapshots_ = std::make_unique<registry::Snapshots>(std::move(options), replica_, log_);
+
   Result<registry::SnapshotRead> read = snapshots_->load();
-  if (!read) {
-    const bool is_first = read.error().kind == ErrorKind::kNotFound;
-    return broker::log(
-        log::Line(is_first ? log::Level::kInfo : log::Level::kWarning,
-                  is_first ? "snapshot_absent" : "snapshot_refused")
-            .add("error", read.error().message)
-            .add("so", "until the registry is there connections are refused as registry_stale"));
+  if (read) return std::move(read.value());
+  // The first start has none.
+  const bool is_absent = read.error().kind == ErrorKind::kNotFound;
+  broker::log(log::Line(is_absent ? log::Level::kNotice : log::Level::kError, "snapshot_unusable")
+                  .add("error", read.error().message)
+                  .add("so", "nothing is known until Redis is there"));
+  return std::nullopt;
+}
+
+void Plugin::say_loaded(const registry::SnapshotRead& read) const {
+  const auto age = std::chrono::duration_cast<std::chrono::seconds>(wall_clock() - read.watermark);
+  const bool is_stale = gate_.is_stale();
+  log::Line line(is_stale ? log::Level::kWarning : log::Level::kNotice, "snapshot_loaded");
+  line.add("file", registry_.snapshot)
+      .add("certificates", static_cast<std::int64_t>(read.certificates))
+      .add("age_s", static_cast<std::int64_t>(age.count()));
+  if (is_stale) {
+    line.add("so", "older than freshness.max_staleness: it admits nobody until Redis is there");
   }
-  const milliseconds age = std::max(wall_clock() - read.value().watermark, milliseconds(0));
-  options.age_at_start = age;
-  options.remembered = std::move(read.value().remembered);
-  const bool is_too_old = gate_.config().freshness.when_stale != config::WhenStale::kServe &&
-                          age > gate_.config().freshness.max_staleness;
-  broker::log(log::Line(is_too_old ? log::Level::kWarning : log::Level::kNotice, "snapshot_loaded")
-                  .add("file", registry_.snapshot)
-                  .add("certificates", static_cast<std::int64_t>(read.value().certificates))
-                  .add("age_s", static_cast<std::int64_t>(age.count() / 1000))
-                  .add("so", is_too_old ? "it is too old to admit by: registry_stale until Redis "
-                                          "is there"
-                                        : "it serves until the registry is there"));
+  broker::log(line);
 }
 
 void Plugin::say_hello() const {
@@ -269,7 +282,7 @@ void Plugin::report_status() {
   add_registry(fields, sync_->status());
   add_counters(fields, notices_.counters());
   add_states(fields, replica_);
-  if (snapshots_) add_snapshot(fields, snapshots_->status());
+  if (snapshots_) add_snapshot(fields, snapshots_->status(), registry_.snapshot);
   sys_topics_.publish(fields);
   outbox_.status(std::move(fields));
 }

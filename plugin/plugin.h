@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -30,13 +31,14 @@ namespace leafgate::plugin {
 
 class Plugin {
  public:
-  // Reads the configuration, starts the sync thread and waits up to `registry.wait_at_start` for
-  // the first sync: the broker's listeners are closed until then. A registry that is away is no
+  // Reads the configuration and the snapshot, starts the sync thread and, without a usable
+  // snapshot, waits up to `registry.wait_at_start` for the first sync: the broker's listeners are
+  // closed until then. A registry that is away is no
   // failure, only logged: connections are refused until it is there. An Error stops the broker's
   // start.
   static Result<std::unique_ptr<Plugin>> start(const std::string& config_path);
 
-  // Stops the sync thread first: afterwards nothing of ours runs.
+  // Stops the sync thread and writes the last snapshot: afterwards nothing of ours runs.
   ~Plugin();
   Plugin(const Plugin&) = delete;
   Plugin& operator=(const Plugin&) = delete;
@@ -54,7 +56,9 @@ class Plugin {
   Plugin(std::string config_path, const config::Config& config);
 
   Result<void> begin();
-  void load_snapshot(registry::SyncOptions& options);
+  // What the sync goes on from; nullopt: it starts with nothing.
+  std::optional<registry::SnapshotRead> load_snapshot();
+  void say_loaded(const registry::SnapshotRead& read) const;
   void wait_for_sync() const;
   void say_hello() const;
   void say_mode() const;
@@ -63,6 +67,7 @@ class Plugin {
   void drain_log();
   void watch_freshness(policy::Time now);
   void report_status();
+  void set_alarm();
 
   const pthread_t thread_;
   const std::string config_path_;
@@ -80,8 +85,8 @@ class Plugin {
   Rejudge rejudge_;
   SysTopics sys_topics_;
   std::unique_ptr<Wake> wake_;
-  std::unique_ptr<registry::Sync> sync_;            // it uses what stands above
-  std::unique_ptr<registry::Snapshots> snapshots_;  // null: none are wanted
+  std::unique_ptr<registry::Sync> sync_;            // uses what stands above
+  std::unique_ptr<registry::Snapshots> snapshots_;  // uses sync_; null: none is kept
 
   bool was_stale_ = false;
   policy::Time stale_at_ = policy::kNever;  // unless more is heard of the registry

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The C side: events as the broker sends them, to a plugin that has a real Redis.
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <thread>
 
+#include "registry/snapshot.h"
 #include "tests/catch.h"
 #include "tests/plugin/fake_broker.h"
 #include "tests/plugin/world.h"
@@ -286,4 +288,99 @@ TEST_CASE("the events of 2.1 are asked for where the broker has them", "[plugin]
   CHECK(has(leafgate::plugin::kEventClientOffline) == is_2_1);
   CHECK(has(MOSQ_EVT_EXT_AUTH_START));
   CHECK(has(MOSQ_EVT_EXT_AUTH_CONTINUE));
+}
+
+namespace {
+
+constexpr const char* kPrefix = "leafgate:";
+
+// A snapshot that knows dev1 as active and dev2 as revoked, of `age` ago.
+std::string write_snapshot(const TempDir& dir, std::chrono::milliseconds age) {
+  using namespace leafgate;
+  registry::Replica replica;
+  replica.put(certificate_of("dev1").fingerprint, {policy::CertState::kActive}, 1);
+  replica.put(certificate_of("dev2").fingerprint, {policy::CertState::kRevoked}, 1);
+  const auto now =
+      std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
+  const std::string path = dir / "snapshot";
+  REQUIRE(registry::write_snapshot(path, replica, kPrefix, now - age,
+                                   [] { return registry::Remembered{}; }));
+  return path;
+}
+
+// Redis is away.
+std::string yaml_with(const std::string& snapshot, const std::string& rest = "") {
+  return "broker: test\nregistry: {url: \"redis://127.0.0.1:1/0\", wait_at_start: 0s, snapshot: "
+         "\"" +
+         snapshot + "\"}\ntopics: any\n" + rest;
+}
+
+}  // namespace
+
+TEST_CASE("with a snapshot the fleet is known although the registry is away",
+          "[plugin][callbacks][snapshot]") {
+  const TempDir dir;
+  Loaded plugin(yaml_with(write_snapshot(dir, std::chrono::minutes(1))));
+  REQUIRE(plugin.code == MOSQ_ERR_SUCCESS);
+  plugin.tick();
+  mosquitto dev1 = a_client("dev1");
+  mosquitto dev2 = a_client("dev2");
+  mosquitto dev3 = a_client("dev3");
+
+  CHECK(plugin.connect(dev1) == MOSQ_ERR_SUCCESS);
+  CHECK(plugin.connect(dev2) == MOSQ_ERR_AUTH);
+  CHECK(plugin.connect(dev3) == MOSQ_ERR_AUTH);
+  CHECK(fake_broker().logged("snapshot_loaded"));
+  CHECK(fake_broker().logged("certificates=2"));
+  CHECK(fake_broker().logged("reason=revoked"));
+  CHECK(fake_broker().logged("reason=unknown_certificate"));
+}
+
+TEST_CASE("a snapshot older than max_staleness admits nobody, unless `serve` says so",
+          "[plugin][callbacks][snapshot]") {
+  const auto [policy, code] = GENERATE(table<std::string, int>(
+      {{"refuse_new", MOSQ_ERR_AUTH}, {"disconnect", MOSQ_ERR_AUTH}, {"serve", MOSQ_ERR_SUCCESS}}));
+  const TempDir dir;
+  Loaded plugin(yaml_with(write_snapshot(dir, std::chrono::hours(2)),
+                          "freshness: {max_staleness: 1h, when_stale: " + policy + "}\n"));
+  plugin.tick();
+  mosquitto dev1 = a_client("dev1");
+
+  CHECK(plugin.connect(dev1) == code);
+  CHECK(fake_broker().logged("admits nobody until Redis is there") == (code == MOSQ_ERR_AUTH));
+  CHECK(fake_broker().logged("reason=registry_stale") == (code == MOSQ_ERR_AUTH));
+}
+
+TEST_CASE("a damaged snapshot is refused by name and nobody is admitted by it",
+          "[plugin][callbacks][snapshot]") {
+  const TempDir dir;
+  const std::string path = write_snapshot(dir, std::chrono::minutes(1));
+  std::fstream(path).seekp(60) << "xxxx";
+  Loaded plugin(yaml_with(path, "freshness: {when_stale: serve}\n"));
+  REQUIRE(plugin.code == MOSQ_ERR_SUCCESS);
+  plugin.tick();
+  mosquitto dev1 = a_client("dev1");
+
+  CHECK(plugin.connect(dev1) == MOSQ_ERR_AUTH);
+  CHECK(fake_broker().logged("snapshot_unusable error=\"" + path + ": damaged"));
+  CHECK(fake_broker().logged("reason=registry_stale"));
+}
+
+TEST_CASE("a broker that stops leaves a snapshot of what it knew",
+          "[plugin][callbacks][snapshot]") {
+  const TempDir dir;
+  RedisServer redis;
+  activate(redis, "dev1");
+  {
+    Loaded plugin("broker: test\nregistry: {url: \"" + redis.url() + "\", snapshot: \"" +
+                  (dir / "snapshot") + "\"}\ntopics: any\n");
+    REQUIRE(plugin.code == MOSQ_ERR_SUCCESS);
+    CHECK(fake_broker().logged("snapshot_unusable"));  // there is none yet
+    plugin.tick();
+  }
+  leafgate::registry::Replica replica;
+  const auto now =
+      std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
+  CHECK(leafgate::registry::read_snapshot(dir / "snapshot", replica, kPrefix, now));
+  CHECK(replica.find(certificate_of("dev1").fingerprint).has_value());
 }

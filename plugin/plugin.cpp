@@ -112,7 +112,7 @@ Plugin::Plugin(std::string config_path, const config::Config& config)
 
 Plugin::~Plugin() {
   if (sync_) sync_->stop();
-  if (snapshots_) snapshots_->finish();
+  if (sync_ && snapshots_) snapshots_->finish();
   drain_log();
 }
 

@@ -151,6 +151,7 @@ class Sync::Thread {
   std::unique_ptr<Link> link_;   // null exactly in kDown
   SteadyTime dial_at_{};
   milliseconds backoff_{0};
+  std::vector<pollfd> awaited_;  // sleep()'s, which must not need memory
   std::optional<SteadyTime> live_since_;
   std::string logged_error_;  // empty: none since LIVE
 
@@ -186,6 +187,7 @@ Sync::Thread::Thread(SyncOptions options, Replica& replica, Changes& changes, Ou
       mail_(schema_, {options_.broker, instance_, options_.version}, outbox, log),
       random_(std::random_device()()) {
   if (options_.endpoint.sentinels) sentinels_.emplace(options_.endpoint);
+  awaited_.reserve(3 + (sentinels_ ? 2 * options_.endpoint.sentinels->servers.size() : 0));
 }
 
 Sync::Thread::~Thread() {
@@ -306,6 +308,7 @@ void Sync::Thread::fall(const Error& error, SteadyTime now) {
 void Sync::Thread::drop(SteadyTime now) noexcept {
   link_.reset();
   mirror_.disconnect();
+  mail_.disconnect();
   data_set_.fence().disconnect();
   pulse_.reset();
   mark_.reset();
@@ -585,7 +588,8 @@ void Sync::Thread::wake_broker() {
 void Sync::Thread::sleep(SteadyTime now) {
   SteadyTime until = more_to_read_ ? now : now + kPollMax;
   if (changes_.waiting()) until = std::min(until, next_wake_);
-  std::vector<pollfd> items{{stop_event_, POLLIN, 0}, {-1, 0, 0}, {-1, 0, 0}};
+  std::vector<pollfd>& items = awaited_;
+  items.assign({{stop_event_, POLLIN, 0}, {-1, 0, 0}, {-1, 0, 0}});
   if (sentinels_) sentinels_->add_to(items);
   if (!link_) {
     until = std::min(until, dial_at_);

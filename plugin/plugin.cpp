@@ -111,8 +111,10 @@ Plugin::Plugin(std::string config_path, const config::Config& config)
       rejudge_(gate_, sessions_, notices_, precise_uptime) {}
 
 Plugin::~Plugin() {
-  if (sync_) sync_->stop();
-  if (sync_ && snapshots_) snapshots_->finish();
+  if (sync_) {
+    sync_->stop();
+    if (snapshots_) snapshots_->finish();
+  }
   drain_log();
 }
 

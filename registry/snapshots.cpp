@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <csignal>
 #include <new>
-#include <system_error>
 #include <utility>
 
 namespace leafgate::registry {
@@ -93,13 +92,20 @@ void Snapshots::start() {
   try {
     thread_ = std::thread([this] { write(); });
     pthread_setname_np(thread_.native_handle(), "leafgate-snap");
-  } catch (const std::system_error& error) {
-    note(Error{ErrorKind::kInternal, std::string("cannot start a thread: ") + error.what()}, {},
-         {});
+  } catch (const std::exception& error) {  // no thread, or no memory for one
     writing_ = false;
     due_ = began_ + options_.interval;
+    note_failure(error);
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+void Snapshots::note_failure(const std::exception& error) noexcept {
+  try {
+    note(Error{ErrorKind::kInternal, std::string("cannot start a thread: ") + error.what()}, {},
+         {});
+  } catch (const std::bad_alloc&) {  // not even memory to say so
+  }
 }
 
 // ---- the thread

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -64,6 +65,7 @@ class Snapshots {
   bool has_news() const;
   std::optional<policy::Time> watermark() const;
   void start();
+  void note_failure(const std::exception& error) noexcept;
   void write();
   Result<SnapshotWritten> attempt(policy::Time watermark);
   void note(const Result<SnapshotWritten>& outcome, policy::Time watermark,

@@ -137,6 +137,14 @@ TEST_CASE("status counts states and blocks and warns of what needs attention", "
   REQUIRE(status["warnings"].size() == 1);
   CHECK_THAT(status["warnings"][0].get<std::string>(), ContainsSubstring("mode report"));
   CHECK_THAT(fleet.cli.run({"status"}).out, ContainsSubstring("gateway-1"));
+
+  fleet.cli.redis.cli({"HSET", "leafgate:broker:gateway-1", "mode", "enforce", "stale", "1",
+                       "when_stale", "disconnect", "snapshot_age_s", "4711", "snapshot_error",
+                       "cannot write: No space left on device"});
+  const auto words = fleet.cli.run({"status"}).out;
+  CHECK_THAT(words, ContainsSubstring("gateway-1 admits nobody and ends sessions: its copy"));
+  CHECK_THAT(words, ContainsSubstring("no good snapshot: cannot write: No space left on device"));
+  CHECK_THAT(words, ContainsSubstring("4711"));
 }
 
 TEST_CASE("watch follows changes and events, from the past on when asked, and ends well on SIGINT",

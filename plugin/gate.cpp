@@ -143,7 +143,8 @@ Decision Gate::decide(Candidate& candidate, policy::Time now) {
   const policy::Session session{.device = candidate.device,
                                 .client_id = candidate.client_id,
                                 .client_id_of_other_device = of_other_device(candidate),
-                                .certificate_live_elsewhere = live_elsewhere(candidate),
+                                .certificate_live_elsewhere = sessions_.is_live_elsewhere(
+                                    candidate.facts.fingerprint, candidate.client_id),
                                 .topic = std::nullopt};
   return policy::decide(&candidate.facts, candidate.known, session, config_.rules, now);
 }
@@ -223,7 +224,9 @@ void Gate::watch_for_clones(const Candidate& candidate) {
     notices_.clone(candidate.subject(), "takeovers");
   }
   const bool asks = config_.rules.spec().certificate_in_use == policy::CertificateInUse::kReport;
-  if (asks && live_elsewhere(candidate)) notices_.clone(candidate.subject(), "second_client_id");
+  if (asks && sessions_.is_live_elsewhere(fingerprint, candidate.client_id)) {
+    notices_.clone(candidate.subject(), "second_client_id");
+  }
 }
 
 void Gate::report_unknown(const Candidate& candidate) {
@@ -270,14 +273,6 @@ bool Gate::of_other_device(const Candidate& candidate) {
       broker::holds_client_id(holder->client, candidate.client_id) == broker::Holds::kNo;
   if (is_left_over) sessions_.erase(holder->client);
   return !is_left_over;
-}
-
-bool Gate::live_elsewhere(const Candidate& candidate) {
-  bool is_live = false;
-  sessions_.each_of_certificate(candidate.facts.fingerprint, [&](const Session& session) {
-    is_live = is_live || (session.client_id != candidate.client_id && !session.condemned);
-  });
-  return is_live;
 }
 
 policy::RegistryView Gate::view(const policy::CertFacts& facts, std::string_view device) const {

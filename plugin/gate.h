@@ -118,7 +118,6 @@ class Gate {
   bool is_exception(std::string_view username, std::string_view address) const;
   bool is_exception_named(std::string_view username) const;
   bool of_other_device(const Candidate& candidate);
-  bool live_elsewhere(const Candidate& candidate);
 
   Session* same_session(const Candidate& candidate);
   Verdict standing(Session& session, Candidate& candidate);

@@ -53,16 +53,17 @@ void Rejudge::judge_again(const mosquitto* client) {
 void Rejudge::run(policy::Time now) {
   const microseconds start = uptime_();
   if (start < rests_until_) return;
-  if (sessions_.first_deadline() <= now) {
-    for (const mosquitto* client : sessions_.due(now))
-      judge_again(client);
-  }
   judge_some(now, start + kJudgingMax);
   end_some(start + kTurnMax);
-  if (busy()) rests_until_ = uptime_() + kRest;
+  if (busy() || sessions_.first_due(now) != nullptr) rests_until_ = uptime_() + kRest;
 }
 
 void Rejudge::judge_some(policy::Time now, microseconds until) {
+  // Judging puts a deadline that has passed off, or takes it away. They are not queued: each turn
+  // would queue all of those that are still waiting again.
+  Session* due = nullptr;
+  while (uptime_() < until && (due = sessions_.first_due(now)) != nullptr)
+    gate_.rejudge(*due, now);
   while (!to_judge_.empty() && uptime_() < until) {
     Session* session = sessions_.find(to_judge_.back());
     to_judge_.pop_back();

@@ -151,6 +151,15 @@ void Sessions::each_of_certificate(const policy::Fingerprint& fingerprint, const
   visit_each(by_certificate_, fingerprint, visit);
 }
 
+bool Sessions::is_live_elsewhere(const policy::Fingerprint& fingerprint,
+                                 std::string_view client_id) const {
+  const auto at = by_certificate_.find(fingerprint);
+  if (at == by_certificate_.end()) return false;
+  return std::any_of(at->second.begin(), at->second.end(), [&](const Session* session) {
+    return session->client_id != client_id && !session->condemned;
+  });
+}
+
 void Sessions::each_of_device(std::string_view device, const Visit& visit) {
   visit_each(by_device_, device, visit);
 }
@@ -159,13 +168,9 @@ policy::Time Sessions::first_deadline() const {
   return by_deadline_.empty() ? policy::kNever : by_deadline_.begin()->first;
 }
 
-std::vector<const mosquitto*> Sessions::due(policy::Time now) const {
-  std::vector<const mosquitto*> clients;
-  for (const auto& [deadline, session] : by_deadline_) {
-    if (deadline > now) break;
-    clients.push_back(session->client);
-  }
-  return clients;
+Session* Sessions::first_due(policy::Time now) {
+  if (by_deadline_.empty() || by_deadline_.begin()->first > now) return nullptr;
+  return by_deadline_.begin()->second;
 }
 
 }  // namespace leafgate::plugin

@@ -109,12 +109,15 @@ class Sessions {
   using Visit = std::function<void(Session&)>;  // must not insert or erase
   void each(const Visit& visit);
   void each_of_certificate(const policy::Fingerprint& fingerprint, const Visit& visit);
+  // Is one of this certificate's sessions live under another client id? Asks no more than it needs:
+  // whoever holds a certificate may open any number of sessions.
+  bool is_live_elsewhere(const policy::Fingerprint& fingerprint, std::string_view client_id) const;
   void each_of_device(std::string_view device, const Visit& visit);
 
   // kNever when no session has one.
   policy::Time first_deadline() const;
-  // Those whose deadline is at or before `now`.
-  std::vector<const mosquitto*> due(policy::Time now) const;
+  // The one with the earliest deadline, when that is at or before `now`; nullptr otherwise.
+  Session* first_due(policy::Time now);
 
   std::size_t size() const { return by_client_.size(); }
 

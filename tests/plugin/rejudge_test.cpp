@@ -4,6 +4,7 @@
 #include "tests/catch.h"
 #include "tests/plugin/world.h"
 
+using leafgate::plugin::kJudgingMax;
 using leafgate::plugin::kRest;
 using leafgate::plugin::kTurnMax;
 using leafgate::policy::Access;
@@ -253,6 +254,30 @@ TEST_CASE("every refused session is barred at once and a tick ends them for a bo
   world.tick();
   CHECK(world.sessions.size() == 0);
   CHECK_FALSE(world.rejudge.busy());
+}
+
+TEST_CASE("thousands of sessions that end at one moment are each judged once, over several turns",
+          "[plugin][rejudge]") {
+  World world("  client_id: device_or_suffix\n  certificate_in_use: allow");
+  CertRecord record;
+  record.state = CertState::kActive;
+  record.gone_at = world.now + 10s;
+  world.replica.put(certificate_of("dev1").fingerprint, record, kUnstamped);
+  constexpr int kCount = 12;
+  for (int i = 0; i < kCount; ++i)
+    connected(world, "dev1", "dev1/" + std::to_string(i));
+
+  world.each_look = kJudgingMax / 4;  // three to a turn
+  world.now += 10s;
+  int turns = 0;
+  do {
+    world.rejudge.run(world.now);
+    world.uptime += std::chrono::ceil<std::chrono::milliseconds>(kRest);
+    ++turns;
+  } while (world.rejudge.busy() || world.sessions.first_due(world.now) != nullptr);
+
+  CHECK(turns == kCount / 3);
+  CHECK(world.sessions.size() == 0);
 }
 
 TEST_CASE("changes that come faster than they are judged cost a bounded amount of memory",

@@ -130,9 +130,9 @@ TEST_CASE("sessions are due in the order of their deadlines", "[plugin][sessions
   }
 
   CHECK(sessions.first_deadline() == Time(10s));
-  CHECK(sessions.due(Time(10s) - 1ms).empty());
-  CHECK(sessions.due(Time(10s)) == std::vector<const mosquitto*>{&clients[1]});
-  CHECK(sessions.due(Time(20s)) == std::vector<const mosquitto*>{&clients[1], &clients[0]});
+  CHECK(sessions.first_due(Time(10s) - 1ms) == nullptr);
+  CHECK(sessions.first_due(Time(10s)) == sessions.find(&clients[1]));
+  CHECK(sessions.first_due(Time(20s)) == sessions.find(&clients[1]));
 
   sessions.set_deadline(*sessions.find(&clients[1]), Time(30s));
   CHECK(sessions.first_deadline() == Time(20s));
@@ -197,6 +197,19 @@ TEST_CASE("a client turned away leaves no session behind", "[plugin][sessions]")
 
   sessions.insert(a_session(client, "dev1"));
   CHECK_FALSE(sessions.gone(&client).has_value());
+}
+
+TEST_CASE("a certificate is live elsewhere by a session of another client id that may stay",
+          "[plugin][sessions]") {
+  Sessions sessions;
+  const mosquitto client;
+  Session& session = sessions.insert(a_session(client, "dev1/a"));
+
+  CHECK_FALSE(sessions.is_live_elsewhere(fingerprint(1), "dev1/a"));
+  CHECK(sessions.is_live_elsewhere(fingerprint(1), "dev1/b"));
+  CHECK_FALSE(sessions.is_live_elsewhere(fingerprint(2), "dev1/b"));
+  sessions.condemn(session, Reason::kRevoked);
+  CHECK_FALSE(sessions.is_live_elsewhere(fingerprint(1), "dev1/b"));
 }
 
 TEST_CASE("sessions without a certificate are in no certificate's list", "[plugin][sessions]") {

@@ -47,10 +47,15 @@ World::World(const std::string& admission, const std::string& topics, const std:
                           .uptime = [this] { return uptime; },
                           .age = [this] { return age; }},
            sessions, notices),
-      rejudge(gate, sessions, notices, [this] { return uptime; }) {
+      rejudge(gate, sessions, notices, [this] { return precise_uptime(); }) {
   fake_broker() = FakeBroker{};
   fake_broker().on_kick = [this](mosquitto& who, bool) { disconnect(who); };
   gate.tick();
+}
+
+std::chrono::microseconds World::precise_uptime() {
+  looked_ += each_look;
+  return uptime + looked_;
 }
 
 mosquitto& World::client(const std::string& device, const std::string& client_id) {

@@ -66,6 +66,8 @@ class World {
 
   policy::Time now = start_of_time();
   std::chrono::milliseconds uptime{1000};
+  // What each look at the clock that bounds a turn takes: stands for the work in between.
+  std::chrono::microseconds each_look{0};
   std::optional<std::chrono::milliseconds> age{std::chrono::milliseconds(100)};
 
   registry::Replica replica;
@@ -76,6 +78,9 @@ class World {
   plugin::Rejudge rejudge;
 
  private:
+  std::chrono::microseconds precise_uptime();
+
+  std::chrono::microseconds looked_{0};
   std::deque<mosquitto> clients_;
   std::vector<registry::Event> seen_;
 };

@@ -3,7 +3,8 @@
 //
 // Every line and event about a refusal is counted per certificate and reason (per address when
 // there is no certificate): the first is told at once, further ones at most every kRepeatAfter with
-// their number, so that a device that tries in a loop can flood neither. All tables are bounded.
+// their number, so that a device that tries in a loop can flood neither. All tables are bounded, and
+// so is the text in them.
 // The broker's thread only; log lines go to the broker at once, so callers hold no reference that
 // ACL_CHECK could invalidate (log_dest topic).
 #pragma once
@@ -75,7 +76,8 @@ class Notices {
   // The record of this certificate changed: its next connection counts as first seen.
   void forget(const policy::Fingerprint& fingerprint) { seen_.erase(fingerprint); }
 
-  // Tells what was only counted, once its time has come. Call about once a second.
+  // Tells what was only counted, once its time has come; of thousands a hundred. Call five times a
+  // second.
   void flush();
 
   const Counters& counters() const { return counters_; }

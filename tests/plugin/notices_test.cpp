@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugin/notices.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 
 #include "tests/catch.h"
@@ -92,6 +94,43 @@ TEST_CASE("a flood of different strangers is counted and neither listed nor kept
 
   CHECK(fake_broker().log.size() == 4096 + 1);
   CHECK(fake_broker().logged("refusals_not_listed count=5904"));
+}
+
+TEST_CASE("of a stranger's long client id and topic only what a line shows is kept",
+          "[plugin][notices]") {
+  Fixture f;
+  const std::string longest(65535, 'x');
+  const auto before = mallinfo2().uordblks;
+  for (int i = 0; i < 4096; ++i) {
+    const Subject stranger{std::nullopt, "", longest, "192.0.2." + std::to_string(i)};
+    f.notices.refused(stranger, {.reason = Reason::kNoCertificate, .topic = longest});
+    f.outbox.take(1);
+    fake_broker().log.clear();
+  }
+  CHECK(mallinfo2().uordblks < before + (std::size_t{8} << 20U));
+}
+
+TEST_CASE("the repetitions of thousands are told a hundred at a time, and all of them",
+          "[plugin][notices]") {
+  Fixture f;
+  const auto everybody_tries = [&] {
+    for (int i = 0; i < 1000; ++i) {
+      const Subject stranger{std::nullopt, "", "x", "192.0.2." + std::to_string(i)};
+      f.notices.refused(stranger, {.reason = Reason::kNoCertificate});
+    }
+  };
+  everybody_tries();
+  everybody_tries();
+  fake_broker().log.clear();
+  f.uptime += kRepeatAfter;
+
+  f.notices.flush();
+  CHECK(fake_broker().log.size() == 100);
+  for (int i = 1; i < 10; ++i)
+    f.notices.flush();
+  CHECK(fake_broker().log.size() == 1000);
+  f.notices.flush();
+  CHECK(fake_broker().log.size() == 1000);
 }
 
 TEST_CASE("hostile names can end neither a field nor a line", "[plugin][notices]") {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "plugin/broker.h"
+#include "plugin/status.h"
 
 namespace leafgate::plugin {
 namespace {
@@ -30,59 +31,6 @@ std::chrono::microseconds precise_uptime() {
 
 milliseconds uptime() {
   return std::chrono::duration_cast<milliseconds>(precise_uptime());
-}
-
-// The fields of the `broker:<name>` hash; docs/operate.md lists them.
-void add_counters(registry::Fields& fields, const Counters& counters) {
-  std::uint64_t refused = 0;
-  for (int i = 0; i < policy::kReasonCount; ++i) {
-    const std::uint64_t count = counters.refused[static_cast<std::size_t>(i)];
-    if (count == 0) continue;
-    refused += count;
-    fields.emplace_back("refused_" + std::string(policy::to_string(static_cast<policy::Reason>(i))),
-                        std::to_string(count));
-  }
-  fields.emplace_back("refused", std::to_string(refused));
-  fields.emplace_back("admitted", std::to_string(counters.admitted));
-  fields.emplace_back("ended", std::to_string(counters.ended));
-  fields.emplace_back("would_refuse", std::to_string(counters.would_refuse));
-  fields.emplace_back("clones", std::to_string(counters.clones));
-}
-
-void add_registry(registry::Fields& fields, const registry::SyncStatus& status) {
-  fields.emplace_back("instance", status.instance);
-  fields.emplace_back("sync", registry::to_string(status.state));
-  fields.emplace_back("age_ms", status.age ? std::to_string(status.age->count()) : "");
-  fields.emplace_back("reconnects", std::to_string(status.connects > 0 ? status.connects - 1 : 0));
-  fields.emplace_back("full_syncs", std::to_string(status.full_syncs));
-  fields.emplace_back("repairs", std::to_string(status.repairs));
-  fields.emplace_back("malformed", std::to_string(status.malformed));
-  fields.emplace_back("held_id", status.held_id);
-  fields.emplace_back("absent_held", std::to_string(status.absent_held));
-  fields.emplace_back("regressions", std::to_string(status.regressions));
-}
-
-void add_snapshot(registry::Fields& fields, const registry::SnapshotsStatus& status,
-                  const std::string& path) {
-  const auto seconds_since = [](policy::Time time) {
-    return std::chrono::duration_cast<std::chrono::seconds>(wall_clock() - time).count();
-  };
-  fields.emplace_back("snapshot_age_s",
-                      status.watermark ? std::to_string(seconds_since(*status.watermark)) : "");
-  fields.emplace_back("snapshot_bytes", std::to_string(status.bytes));
-  // The file that the message begins with is in the configuration; there is little room here.
-  const std::string named = path + ": ";
-  fields.emplace_back("snapshot_error",
-                      status.error.substr(status.error.starts_with(named) ? named.size() : 0));
-}
-
-void add_states(registry::Fields& fields, const registry::Replica& replica) {
-  const auto counts = replica.counts();
-  for (std::size_t i = 0; i < counts.size(); ++i) {
-    const auto state = static_cast<policy::CertState>(i);
-    fields.emplace_back("certificates_" + std::string(policy::to_string(state)),
-                        std::to_string(counts[i]));
-  }
 }
 
 }  // namespace
@@ -273,20 +221,21 @@ void Plugin::drain_log() {
 void Plugin::report_status() {
   const bool reports = gate_.config().rules.spec().mode == policy::Mode::kReport;
   const auto started = std::chrono::floor<std::chrono::seconds>(started_at_).time_since_epoch();
-  registry::Fields fields{
-      {"version", LEAFGATE_VERSION},
-      {"mode", reports ? "report" : "enforce"},
-      {"started_at", std::to_string(started.count())},
-      {"stale", was_stale_ ? "1" : "0"},
-      {"when_stale", std::string(config::to_string(gate_.config().freshness.when_stale))},
-      {"sessions", std::to_string(sessions_.size())},
-      {"events_dropped", std::to_string(outbox_.dropped())}};
-  add_registry(fields, sync_->status());
-  add_counters(fields, notices_.counters());
-  add_states(fields, replica_);
-  if (snapshots_) add_snapshot(fields, snapshots_->status(), registry_.snapshot);
-  sys_topics_.publish(fields);
-  outbox_.status(std::move(fields));
+  const std::string when_stale(config::to_string(gate_.config().freshness.when_stale));
+  Status status{
+      {"version", "version", LEAFGATE_VERSION},
+      {"mode", "mode", reports ? "report" : "enforce"},
+      {"started_at", "", std::to_string(started.count())},
+      {"stale", "stale", was_stale_ ? "1" : "0"},
+      {"when_stale", "", when_stale},
+      {"sessions", "sessions", std::to_string(sessions_.size())},
+      {"events_dropped", "events_dropped", std::to_string(outbox_.dropped())}};
+  add_registry(status, sync_->status());
+  add_counters(status, notices_.counters());
+  add_states(status, replica_);
+  if (snapshots_) add_snapshot(status, snapshots_->status(), registry_.snapshot, wall_clock());
+  sys_topics_.publish(status);
+  outbox_.status(fields_of(status));
 }
 
 void Plugin::watch_freshness(policy::Time now) {

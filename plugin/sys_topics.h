@@ -8,15 +8,15 @@
 #include <map>
 #include <string>
 
-#include "registry/outbox.h"
+#include "plugin/status.h"
 
 namespace leafgate::plugin {
 
 class SysTopics {
  public:
-  // `fields`: of the `broker:<name>` hash. Publishes those that have a topic and differ from what
-  // was published last; an empty value takes the retained message away.
-  void publish(const registry::Fields& fields);
+  // Publishes what has a topic and differs from what was published last; an empty value takes the
+  // retained message away.
+  void publish(const Status& status);
 
  private:
   std::map<std::string, std::string> published_;  // by topic

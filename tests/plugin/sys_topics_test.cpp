@@ -5,7 +5,6 @@
 #include "tests/plugin/fake_broker.h"
 
 using leafgate::plugin::SysTopics;
-using leafgate::registry::Fields;
 using leafgate::test::fake_broker;
 using leafgate::test::FakeBroker;
 
@@ -14,7 +13,9 @@ TEST_CASE("a broker's state is published as retained messages, each value when i
   fake_broker() = FakeBroker{};
   SysTopics topics;
 
-  topics.publish({{"sync", "live"}, {"certificates_active", "3"}, {"instance", "abc"}});
+  topics.publish({{"sync", "sync/state", "live"},
+                  {"certificates_active", "certificates/active", "3"},
+                  {"instance", "", "abc"}});
   REQUIRE(fake_broker().published.size() == 2);
   CHECK(fake_broker().published[0].topic == "$SYS/broker/leafgate/sync/state");
   CHECK(fake_broker().published[0].payload == "live");
@@ -22,7 +23,8 @@ TEST_CASE("a broker's state is published as retained messages, each value when i
   CHECK(fake_broker().published[0].qos == 0);
   CHECK(fake_broker().published[1].topic == "$SYS/broker/leafgate/certificates/active");
 
-  topics.publish({{"sync", "live"}, {"certificates_active", "4"}});
+  topics.publish(
+      {{"sync", "sync/state", "live"}, {"certificates_active", "certificates/active", "4"}});
   REQUIRE(fake_broker().published.size() == 3);
   CHECK(fake_broker().published[2].payload == "4");
 }
@@ -32,10 +34,10 @@ TEST_CASE("a value that is gone takes its message away, one that never was sends
   fake_broker() = FakeBroker{};
   SysTopics topics;
 
-  topics.publish({{"age_ms", ""}});
+  topics.publish({{"", "sync/age_s", ""}});
   CHECK(fake_broker().published.empty());
-  topics.publish({{"age_ms", "5"}});
-  topics.publish({{"age_ms", ""}});
+  topics.publish({{"", "sync/age_s", "5"}});
+  topics.publish({{"", "sync/age_s", ""}});
   REQUIRE(fake_broker().published.size() == 2);
   CHECK(fake_broker().published[1].payload.empty());
 }
@@ -45,8 +47,8 @@ TEST_CASE("a value the broker does not take is published the next time", "[plugi
   SysTopics topics;
 
   fake_broker().refuses_messages = true;
-  topics.publish({{"stale", "1"}});
+  topics.publish({{"stale", "stale", "1"}});
   fake_broker().refuses_messages = false;
-  topics.publish({{"stale", "1"}});
+  topics.publish({{"stale", "stale", "1"}});
   CHECK(fake_broker().published.size() == 1);
 }

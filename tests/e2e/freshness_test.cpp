@@ -100,5 +100,28 @@ TEST_CASE("what the broker says of itself is retained below $SYS", "[e2e][freshn
   CHECK(says("sessions", "1"));
 }
 
+TEST_CASE("a device reads of $SYS what its rules allow, and writes nothing", "[e2e][freshness]") {
+  BrokerOptions options;
+  options.topics =
+      "[{allow: {publish: [\"#\", \"$SYS/#\"], "
+      "subscribe: [\"#\", \"$SYS/broker/leafgate/mode\"]}}]";
+  World world(options);
+  MqttClient device = world.connected(world.device("reader1"), "reader1");
+  const std::string root = "$SYS/broker/leafgate/";
+
+  for (const auto* filter : {"#", "sync/state", "+"})
+    CHECK(device.subscribe(root + filter).value_or(0) >= 0x80);
+  REQUIRE(took(device.subscribe("#")));
+  REQUIRE(took(device.subscribe(root + "mode")));
+  const auto said = device.receive(seconds(10));
+  REQUIRE(said);
+  CHECK(said->topic == root + "mode");
+  CHECK(said->payload == "enforce");
+  CHECK_FALSE(device.receive(seconds(6)));  // one more report than that: all the rest went elsewhere
+
+  CHECK_FALSE(took(device.publish(root + "mode", "report", 1)));
+  CHECK_FALSE(device.receive(std::chrono::milliseconds(300)));
+}
+
 }  // namespace
 }  // namespace leafgate::test

@@ -89,8 +89,13 @@ bool Notices::refused(const Subject& subject, const Refused& what) {
   }
   const Subject shown{subject.fingerprint, subject.device, kept(subject.client_id),
                       subject.address};
-  const Told told{shown, what.reason, std::string(what.action), kept(what.topic),
-                  what.only_reported, 0, uptime_() + kRepeatAfter};
+  const Told told{shown,
+                  what.reason,
+                  std::string(what.action),
+                  kept(what.topic),
+                  what.only_reported,
+                  0,
+                  uptime_() + kRepeatAfter};
   told_.emplace(std::move(key), told);
   tell(told, 1);
   return true;

@@ -3,10 +3,9 @@
 //
 // Every line and event about a refusal is counted per certificate and reason (per address when
 // there is no certificate): the first is told at once, further ones at most every kRepeatAfter with
-// their number, so that a device that tries in a loop can flood neither. All tables are bounded, and
-// so is the text in them.
-// The broker's thread only; log lines go to the broker at once, so callers hold no reference that
-// ACL_CHECK could invalidate (log_dest topic).
+// their number, so that a device that tries in a loop can flood neither. All tables are bounded,
+// and so is the text in them. The broker's thread only; log lines go to the broker at once, so
+// callers hold no reference that ACL_CHECK could invalidate (log_dest topic).
 #pragma once
 
 #include <array>

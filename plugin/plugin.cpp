@@ -222,14 +222,13 @@ void Plugin::report_status() {
   const bool reports = gate_.config().rules.spec().mode == policy::Mode::kReport;
   const auto started = std::chrono::floor<std::chrono::seconds>(started_at_).time_since_epoch();
   const std::string when_stale(config::to_string(gate_.config().freshness.when_stale));
-  Status status{
-      {"version", "version", LEAFGATE_VERSION},
-      {"mode", "mode", reports ? "report" : "enforce"},
-      {"started_at", "", std::to_string(started.count())},
-      {"stale", "stale", was_stale_ ? "1" : "0"},
-      {"when_stale", "", when_stale},
-      {"sessions", "sessions", std::to_string(sessions_.size())},
-      {"events_dropped", "events_dropped", std::to_string(outbox_.dropped())}};
+  Status status{{"version", "version", LEAFGATE_VERSION},
+                {"mode", "mode", reports ? "report" : "enforce"},
+                {"started_at", "", std::to_string(started.count())},
+                {"stale", "stale", was_stale_ ? "1" : "0"},
+                {"when_stale", "", when_stale},
+                {"sessions", "sessions", std::to_string(sessions_.size())},
+                {"events_dropped", "events_dropped", std::to_string(outbox_.dropped())}};
   add_registry(status, sync_->status());
   add_counters(status, notices_.counters());
   add_states(status, replica_);

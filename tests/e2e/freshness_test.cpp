@@ -117,7 +117,8 @@ TEST_CASE("a device reads of $SYS what its rules allow, and writes nothing", "[e
   REQUIRE(said);
   CHECK(said->topic == root + "mode");
   CHECK(said->payload == "enforce");
-  CHECK_FALSE(device.receive(seconds(6)));  // one more report than that: all the rest went elsewhere
+  CHECK_FALSE(
+      device.receive(seconds(6)));  // one more report than that: all the rest went elsewhere
 
   CHECK_FALSE(took(device.publish(root + "mode", "report", 1)));
   CHECK_FALSE(device.receive(std::chrono::milliseconds(300)));

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Redis stopped, frozen, slow, cut off, empty: nobody on the broker waits for it, and decisions go
 // on.
+#include <algorithm>
 #include <iostream>
+#include <vector>
 
 #include "tests/catch.h"
 #include "tests/e2e/world.h"
@@ -25,11 +27,17 @@ TEST_CASE("trouble with redis does not slow the broker's other clients down", "[
   Bystander bystander(world.connected(world.device("bystander1"), "bystander1"), "bystander/1");
   world.settle();
 
+  // Of several rounds the one in the middle: another program's hiccup is not the broker's.
   const auto measure = [&](const std::string& when) {
     ConnectLoad load({world.options(active, "load1"), world.options(inactive, "load2")},
                      milliseconds(50));
-    const Distribution felt = distribution(bystander.measure(milliseconds(1500)));
+    std::vector<Distribution> rounds;
+    for (int i = 0; i < 5; ++i)
+      rounds.push_back(distribution(bystander.measure(milliseconds(500))));
     const ConnectLoad::Counts counts = load.stop();
+    std::nth_element(rounds.begin(), rounds.begin() + 2, rounds.end(),
+                     [](const auto& one, const auto& other) { return one.p99 < other.p99; });
+    const Distribution felt = rounds[2];
     std::cout << "redis " << when << ": " << text(felt) << "; " << counts.accepted << " admitted, "
               << counts.refused << " refused\n";
     INFO("redis " << when);

@@ -41,11 +41,12 @@ Time gone_at(std::int64_t answer) {
 
 }  // namespace
 
-Mirror::Mirror(Schema schema, int database, Fence& fence, Replica& replica, Changes& changes,
-               log::Queue& log)
+Mirror::Mirror(Schema schema, int database, Fence& fence, Lease& lease, Replica& replica,
+               Changes& changes, log::Queue& log)
     : schema_(std::move(schema)),
       keyspace_line_("db" + std::to_string(database) + ":"),
       fence_(fence),
+      lease_(lease),
       replica_(replica),
       changes_(changes),
       log_(log) {}
@@ -84,6 +85,8 @@ Result<void> Mirror::begin_scan(Purpose purpose, Pipeline& pipeline, SteadyTime 
   scan_.emplace();
   scan_->purpose = purpose;
   scan_->began = now;
+  // Turns come and go too fast for a scan to have seen them all.
+  scan_->others.insert(lease_.keys().begin(), lease_.keys().end());
   Request request;
   request.kind = Request::Kind::kScanBegin;
   request.epoch = epoch_;
@@ -92,6 +95,7 @@ Result<void> Mirror::begin_scan(Purpose purpose, Pipeline& pipeline, SteadyTime 
 
 void Mirror::disconnect() noexcept {
   ++epoch_;
+  lease_.disconnect();
   scan_.reset();
   finished_.reset();
   named_.clear();
@@ -106,6 +110,7 @@ void Mirror::disconnect() noexcept {
 Result<void> Mirror::ask(Pipeline& pipeline, SteadyTime now) {
   name_ended_blocks();
   if (Result<void> asked = ask_named(pipeline); !asked) return asked;
+  if (Result<void> asked = ask_turn(pipeline, now); !asked) return asked;
   if (scan_ && scan_->page_due && now >= *scan_->page_due) return ask_page(pipeline, now);
   return {};
 }
@@ -124,6 +129,16 @@ Result<void> Mirror::ask_named(Pipeline& pipeline) {
       return asked;
   }
   return {};
+}
+
+Result<void> Mirror::ask_turn(Pipeline& pipeline, SteadyTime now) {
+  if (!scan_ || !scan_->needs_turn) return {};
+  // Who knows nothing yet can admit nobody.
+  const bool urgent = replica_.size() == 0;
+  if (Result<void> asked = lease_.ask(scan_->purpose, urgent, pipeline, now); !asked) return asked;
+  if (!scan_->waits_for_turn || !lease_.held(scan_->purpose)) return {};
+  scan_->waits_for_turn = false;
+  return ask_page(pipeline, now);
 }
 
 Result<void> Mirror::ask_key(std::string_view key, const KeyName& name, std::uint64_t place,
@@ -204,7 +219,7 @@ Result<void> Mirror::ask_end(Pipeline& pipeline, SteadyTime now) {
 
   for (std::size_t i = 0; i < commands.size(); ++i) {
     Request request;
-    request.kind = i + 1 == commands.size() ? Request::Kind::kScanEnd : Request::Kind::kScanNothing;
+    request.kind = i + 1 == commands.size() ? Request::Kind::kScanEnd : Request::Kind::kNothing;
     request.epoch = epoch_;
     if (Result<void> sent = pipeline.send(std::move(request), commands[i]); !sent) return sent;
   }
@@ -236,9 +251,11 @@ Result<void> Mirror::apply(const Pipeline::Answer& answer, Pipeline& pipeline, S
       done = take_block_ttl(request, answer.reply, pipeline);
       finish_read(request);
       break;
+    case Request::Kind::kLease:
+      return lease_.apply(answer.reply, pipeline, now);
     case Request::Kind::kScanBegin:
     case Request::Kind::kScan:
-    case Request::Kind::kScanNothing:
+    case Request::Kind::kNothing:
     case Request::Kind::kScanEnd:
       return take_scan_answer(request, answer.reply, pipeline, now);
     case Request::Kind::kPulse:
@@ -291,7 +308,9 @@ Result<void> Mirror::take_begin(const Reply& reply, Pipeline& pipeline, SteadyTi
     replica_.clear();
     changes_.everything();
   }
-  return ask_page(pipeline, now);
+  scan_->needs_turn = lease_.needed(keyspace.keys);
+  scan_->waits_for_turn = scan_->needs_turn;
+  return scan_->needs_turn ? Result<void>() : ask_page(pipeline, now);
 }
 
 Result<void> Mirror::take_page(const Reply& reply, Pipeline& pipeline, SteadyTime now) {
@@ -353,7 +372,7 @@ Result<void> Mirror::take_end(const Reply& reply, Pipeline& pipeline, SteadyTime
   sweep(pipeline);
   finished_ = {scan_->purpose, scan_->began};
   scan_.reset();
-  return {};
+  return lease_.give_back(pipeline);
 }
 
 // Whether, at one moment, no more keys had a TTL than those that were asked for theirs.

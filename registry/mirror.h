@@ -35,6 +35,7 @@
 #include "registry/block_ends.h"
 #include "registry/changes.h"
 #include "registry/fence.h"
+#include "registry/lease.h"
 #include "registry/named_keys.h"
 #include "registry/pipeline.h"
 #include "registry/replica.h"
@@ -45,20 +46,19 @@ namespace leafgate::registry {
 
 class Mirror {
  public:
-  // `fence`, `replica`, `changes`, `log` outlive this object. `database`: as in Endpoint.
-  Mirror(Schema schema, int database, Fence& fence, Replica& replica, Changes& changes,
-         log::Queue& log);
+  // `fence`, `lease`, `replica`, `changes`, `log` outlive this object. `database`: as in Endpoint.
+  Mirror(Schema schema, int database, Fence& fence, Lease& lease, Replica& replica,
+         Changes& changes, log::Queue& log);
 
-  enum class Purpose : std::uint8_t {
-    kRebuild,  // nothing is certain: as fast as Redis can
-    kAudit,    // everything should be equal: slowly; what differs and was not named is a repair
-  };
+  // What an audit finds different, and was not named, is a repair.
+  using Purpose = Lease::Purpose;
 
   // S named this key.
   void name(std::string_view key);
   // So many keys are named that reading everything is cheaper: a kRebuild is due.
   bool overwhelmed() const;
-  // Begins a scan, dropping one under way; kRebuild also drops the keys named so far.
+  // Begins a scan, dropping one under way; kRebuild also drops the keys named so far. A scan of
+  // many keys waits for its turn (lease.h); named keys do not.
   Result<void> begin_scan(Purpose purpose, Pipeline& pipeline, SteadyTime now);
   // The link is gone, with all that was asked. The replica stays.
   void disconnect() noexcept;
@@ -105,6 +105,8 @@ class Mirror {
     Scan() {}  // clang 14 finds no default constructor here without one
     Purpose purpose = Purpose::kRebuild;
     SteadyTime began;
+    bool needs_turn = false;
+    bool waits_for_turn = false;
     bool with_ttl = false;
     bool names_only = false;       // second try of the proof: certificates have been read
     std::size_t unread = 0;        // keys asked for and not answered yet
@@ -116,6 +118,7 @@ class Mirror {
   };
 
   Result<void> ask_named(Pipeline& pipeline);
+  Result<void> ask_turn(Pipeline& pipeline, SteadyTime now);
   Result<void> ask_page(Pipeline& pipeline, SteadyTime now);
   Result<void> ask_end(Pipeline& pipeline, SteadyTime now);
   Result<void> scan_with_ttl(Pipeline& pipeline, SteadyTime now);
@@ -166,6 +169,7 @@ class Mirror {
   const Schema schema_;
   const std::string keyspace_line_;  // how our database's line of INFO keyspace begins
   Fence& fence_;
+  Lease& lease_;
   Replica& replica_;
   Changes& changes_;
   log::Queue& log_;

@@ -24,8 +24,9 @@ struct Request {
     kBlock,        // HMGET of a block's fields
     kBlockTtl,     // PEXPIRETIME of the same; always right behind its kBlock
     kScanBegin,    // INFO keyspace before a scan
+    kLease,        // SET of a turn to scan
     kScan,         // one page
-    kScanNothing,  // a reply without content: MULTI, QUEUED
+    kNothing,      // a reply that nobody needs: to MULTI, QUEUED
     kScanEnd,      // behind everything a scan has read
     kPulse,        // SET of the canary
     kMeta,         // HMGET of the data set's facts

@@ -202,7 +202,7 @@ class Table {
 
   template <typename Rehash>
   void grow(const Rehash& rehash) {
-    move_to(std::max(kCapacityMin, capacity_ + capacity_ / 4), rehash);
+    move_to(std::max(kCapacityMin, capacity_ + capacity_ / 8), rehash);
   }
 
   template <typename Rehash>

@@ -104,6 +104,10 @@ std::string Schema::pulse(std::string_view name, std::string_view instance) cons
   return join(prefix_, kPulse, join(name, ":", instance));
 }
 
+std::vector<std::string> Schema::leases() const {
+  return {prefix_ + "lease:rebuild:0", prefix_ + "lease:rebuild:1", prefix_ + "lease:audit"};
+}
+
 KeyName parse_key(const Schema& schema, std::string_view key) {
   const auto rest = after(key, schema.prefix());
   if (!rest) return {};

@@ -13,6 +13,8 @@
 //   events                   stream  what brokers saw, bounded                    brokers
 //   broker:<name>            hash    what a broker says of itself; has a TTL      that broker
 //   pulse:<name>:<instance>  string  canary of a broker's sync thread; has a TTL  that broker
+//   lease:rebuild:<0|1>      string  the instance that reads everything; has a TTL  brokers
+//   lease:audit              string  the instance that compares; has a TTL          brokers
 //
 // Lua is registry/transition.lua; people may write certificates and blocks by a bare HSET, which
 // misses log and indexes. Times are Unix seconds. `version` is the log's `seq` of the last
@@ -21,14 +23,15 @@
 // the last confirmation; when it changes, brokers forget what they refused although Redis, having
 // lost writes, says active. A record with a non-empty `revoked_at` is revoked whatever `state`
 // says. Stored values are at most kValueBytesMax long: Redis keeps such hashes compact. Brokers
-// write only events, broker:* and pulse:*. The indexes are for people and services; brokers never
-// read them. Nothing else may exist under the prefix. Pure functions; any thread.
+// write only events, broker:*, pulse:* and lease:*. The indexes are for people and services;
+// brokers never read them. Nothing else may exist under the prefix. Pure functions; any thread.
 #pragma once
 
 #include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "policy/vocabulary.h"
 
@@ -82,6 +85,7 @@ class Schema {
   std::string events() const { return prefix_ + "events"; }
   std::string broker(std::string_view name) const;
   std::string pulse(std::string_view name, std::string_view instance) const;
+  std::vector<std::string> leases() const;  // the two of rebuilds, then the one of audits
 
   std::string cert_prefix() const { return prefix_ + "cert:"; }
   std::string block_prefix() const { return prefix_ + "block:"; }

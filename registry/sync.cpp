@@ -21,6 +21,7 @@
 
 #include "registry/board.h"
 #include "registry/data_set.h"
+#include "registry/lease.h"
 #include "registry/link.h"
 #include "registry/mail.h"
 #include "registry/mirror.h"
@@ -138,6 +139,7 @@ class Sync::Thread {
 
   Board board_;
   DataSet data_set_;
+  Lease lease_;
   Mirror mirror_;
   Mail mail_;
   std::thread thread_;
@@ -183,7 +185,9 @@ Sync::Thread::Thread(SyncOptions options, Replica& replica, Changes& changes, Ou
       board_(instance_, options_.age_at_start, options_.remembered),
       data_set_(options_.remembered, options_.hold_on_data_loss, options_.device_id_rule, outbox,
                 log),
-      mirror_(schema_, options_.endpoint.database, data_set_.fence(), replica, changes, log),
+      lease_(schema_, instance_, options_.lease_free_keys, log),
+      mirror_(schema_, options_.endpoint.database, data_set_.fence(), lease_, replica, changes,
+              log),
       mail_(schema_, {options_.broker, instance_, options_.version}, outbox, log),
       random_(std::random_device()()) {
   if (options_.endpoint.sentinels) sentinels_.emplace(options_.endpoint);

@@ -175,6 +175,9 @@ TEST_CASE("the broker's user can do what a broker does, and change no state", "[
     HMGET leafgate:broker:gateway-1 instance
     PEXPIRETIME leafgate:block:device:dev1
     SET leafgate:pulse:gateway-1:a1 1 EX 60
+    SET leafgate:lease:rebuild:0 a1 NX GET PX 5000
+    SET leafgate:lease:rebuild:0 a1 XX PX 5000
+    PEXPIRETIME leafgate:lease:audit
     HSET leafgate:broker:gateway-1 instance a1
     EXPIRE leafgate:broker:gateway-1 30
     XADD leafgate:events MAXLEN ~ 100000 * kind refused

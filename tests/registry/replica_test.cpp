@@ -218,15 +218,15 @@ TEST_CASE("blocks of devices and of issuers are kept apart", "[replica]") {
   CHECK(visited == std::vector<std::string>{"issuer ab12"});
 }
 
-TEST_CASE("a record takes at most 63 bytes once there are many", "[replica]") {
+TEST_CASE("a record takes at most 57 bytes once there are many", "[replica]") {
   Replica replica;
   constexpr std::uint64_t kRecords = 200'000;
   for (std::uint64_t i = 0; i < kRecords; ++i) {
     replica.put(fingerprint(i), record(CertState::kActive), 1);
   }
-  // 40 bytes a slot, at least 0.8 / 1.25 of them used: 62.5. The shards themselves are one
+  // 40 bytes a slot, at least 0.8 / 1.125 of them used: 56.25. The shards themselves are one
   // megabyte.
-  CHECK(replica.bytes() - Replica().bytes() <= kRecords * 63);
+  CHECK(replica.bytes() - Replica().bytes() <= kRecords * 57);
 }
 
 TEST_CASE("readers see whole records while a writer works", "[replica]") {

@@ -167,6 +167,26 @@ TEST_CASE("while there is no Redis the replica serves and grows older", "[sync]"
   CHECK(count(log, "Connection refused") <= 1);
 }
 
+TEST_CASE("a Redis that restarts with its data is read anew", "[sync]") {
+  const bool append_only = GENERATE(true, false);
+  INFO(append_only);
+  RedisOptions kept;
+  kept.append_only = append_only;
+  RedisServer redis(kept);
+  fill(redis, 100);
+  Watcher watcher(redis);
+  REQUIRE(watcher.settled());
+  change_unheard(redis);
+  redis.cli({"save"});
+  redis.kill();
+  redis.restart();
+
+  CHECK(eventually([&] { return watcher.sync.status().full_syncs >= 2; }));
+  CHECK(saw_unheard_changes(watcher));
+  REQUIRE(watcher.settled());
+  CHECK(differences(redis, watcher.replica) == "");
+}
+
 TEST_CASE("a Redis that comes back empty leaves nobody admitted", "[sync]") {
   RedisServer redis;
   fill(redis, 1000);

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+// Many brokers on one Redis read everything in turns; nobody depends on it.
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <sstream>
+
+#include "tests/catch.h"
+#include "tests/registry/sync_fixture.h"
+
+using namespace leafgate;
+using namespace leafgate::test;
+using registry::Command;
+using registry::Schema;
+using registry::SyncState;
+using std::chrono::seconds;
+
+namespace {
+
+const Schema kSchema;
+const policy::Fingerprint kA = fingerprint(1);
+const std::string kKeyA = kSchema.cert(kA);
+constexpr std::uint64_t kRecords = 5000;
+
+void fill(const RedisServer& redis) {
+  registry::Client client = redis.client();
+  std::vector<Command> commands;
+  for (std::uint64_t i = 0; i < kRecords; ++i)
+    commands.push_back({"HSET", kSchema.cert(fingerprint(i)), "state", "active"});
+  REQUIRE(client.pipeline(commands).ok());
+}
+
+registry::SyncOptions in_turns(const RedisServer& redis, std::string broker = "gateway-1") {
+  registry::SyncOptions options = Watcher::options(redis, std::move(broker));
+  options.lease_free_keys = kRecords / 2;
+  return options;
+}
+
+// Another broker's turns, all of them, until further notice.
+void take_all_turns(const RedisServer& redis) {
+  for (const std::string& key : kSchema.leases())
+    redis.cli({"set", key, "somebody", "px", "60000"});
+}
+
+void end_turns(const RedisServer& redis) {
+  for (const std::string& key : kSchema.leases())
+    redis.cli({"del", key});
+}
+
+void drop_links(const RedisServer& redis) {
+  redis.cli({"client", "kill", "type", "pubsub"});
+}
+
+// What Redis is asked from now on, in a file.
+class Monitor {
+ public:
+  explicit Monitor(const RedisServer& redis)
+      : process_({{"redis-cli", "-p", std::to_string(redis.port()), "monitor"}, {}, file()}) {
+    REQUIRE(eventually([&] { return text().find("OK") != std::string::npos; }));
+  }
+  std::string text() const { return read_file(file()); }
+
+ private:
+  std::string file() const { return dir_ / "monitor"; }
+
+  TempDir dir_;
+  Process process_;
+};
+
+std::size_t count(const std::string& text, const std::string& word) {
+  std::size_t found = 0;
+  for (std::size_t at = text.find(word); at != std::string::npos; at = text.find(word, at + 1))
+    ++found;
+  return found;
+}
+
+// By what MONITOR printed: how many clients were, at most, between their first and last SCAN.
+std::size_t most_at_once(const std::string& monitor) {
+  std::map<std::string, std::pair<std::size_t, std::size_t>> spans;  // by the client's address
+  std::istringstream lines(monitor);
+  std::size_t number = 0;
+  for (std::string line; std::getline(lines, line); ++number) {
+    if (line.find("] \"SCAN\"") == std::string::npos) continue;
+    const std::string client = line.substr(line.find('['), line.find(']') - line.find('['));
+    spans.try_emplace(client, number, number).first->second.second = number;
+  }
+  std::size_t most = 0;
+  for (const auto& [unused, span] : spans) {
+    const std::size_t first = span.first;
+    most =
+        std::max<std::size_t>(most, std::count_if(spans.begin(), spans.end(), [&](auto& other) {
+                                return other.second.first <= first && first <= other.second.second;
+                              }));
+  }
+  return most;
+}
+
+}  // namespace
+
+TEST_CASE("of many brokers that lost redis, two at a time read everything", "[sync][lease]") {
+  RedisServer redis;
+  fill(redis);
+  std::vector<std::unique_ptr<Watcher>> watchers;
+  for (int i = 0; i < 8; ++i)
+    watchers.push_back(std::make_unique<Watcher>(in_turns(redis, "gateway-" + std::to_string(i))));
+  for (const auto& watcher : watchers)
+    REQUIRE(watcher->settled(seconds(60)));
+
+  const Monitor monitor(redis);
+  drop_links(redis);
+  for (const auto& watcher : watchers)
+    CHECK(eventually([&] { return watcher->sync.status().full_syncs == 2; }, seconds(60)));
+  const std::size_t most = most_at_once(monitor.text());
+
+  CHECK(most >= 1);
+  CHECK(most <= 2);
+  for (const auto& watcher : watchers) {
+    CHECK(watcher->settled(seconds(60)));
+    CHECK(differences(redis, watcher->replica) == "");
+  }
+}
+
+TEST_CASE("who waits for its turn goes on following what changes", "[sync][lease]") {
+  RedisServer redis;
+  fill(redis);
+  Watcher watcher(in_turns(redis));
+  REQUIRE(watcher.settled());
+  take_all_turns(redis);
+  drop_links(redis);
+  REQUIRE(eventually([&] { return watcher.sync.status().state == SyncState::kSyncing; }));
+
+  redis.cli({"hset", kKeyA, "state", "inactive"});
+  CHECK(watcher.sees(kA, "inactive"));
+  redis.cli({"del", kKeyA});
+  CHECK(watcher.sees(kA, "none"));
+  CHECK(watcher.sync.status().state == SyncState::kSyncing);
+
+  end_turns(redis);
+  CHECK(watcher.live());
+  CHECK(watcher.settled());
+  CHECK(differences(redis, watcher.replica) == "");
+}
+
+TEST_CASE("who knows nothing yet waits for its turn too, and no longer than a turn that was left",
+          "[sync][lease]") {
+  RedisServer redis;
+  fill(redis);
+  for (const std::string& key : kSchema.leases())
+    redis.cli({"set", key, "somebody", "px", "1500"});
+  Watcher watcher(in_turns(redis));
+
+  CHECK(watcher.live());
+  // Lived to its end: nobody has overwritten it.
+  CHECK(redis.cli({"get", kSchema.leases().back()}).empty());
+  CHECK(watcher.settled());
+}
+
+TEST_CASE("a flush is seen at once although no turn is free", "[sync][lease]") {
+  RedisServer redis;
+  fill(redis);
+  Watcher watcher(in_turns(redis));
+  REQUIRE(watcher.settled());
+  take_all_turns(redis);
+
+  redis.cli({"flushall"});
+  CHECK(watcher.sees(kA, "none"));
+  CHECK(watcher.live());
+}
+
+TEST_CASE("a turn is given back, and kept over a link that was lost", "[sync][lease]") {
+  RedisServer redis;
+  fill(redis);
+  Watcher watcher(in_turns(redis));
+  REQUIRE(watcher.settled());
+  // As if it had died in the middle of its turn.
+  const std::string mine = watcher.sync.status().instance;
+  take_all_turns(redis);
+  redis.cli({"set", kSchema.leases()[1], mine, "px", "60000"});
+  drop_links(redis);
+
+  CHECK(eventually([&] { return watcher.sync.status().full_syncs == 2; }));
+  CHECK(eventually([&] { return redis.cli({"get", kSchema.leases()[1]}).empty(); }));
+  CHECK(redis.cli({"get", kSchema.leases()[0]}) == "somebody");
+}
+
+TEST_CASE("comparisons have a turn of their own", "[sync][lease]") {
+  RedisServer redis;
+  fill(redis);
+  const std::string key = kSchema.leases().back();
+  redis.cli({"set", key, "somebody", "px", "60000"});
+  registry::SyncOptions options = in_turns(redis);
+  options.reconcile_interval = seconds(1);
+  Watcher watcher(options);
+  const std::string mine = watcher.sync.status().instance;
+  REQUIRE(watcher.settled());
+
+  const Monitor monitor(redis);
+  CHECK(eventually([&] { return count(monitor.text(), key + "\" \"" + mine) >= 3; }));
+  CHECK(watcher.sync.status().full_syncs == 1);
+  CHECK(watcher.settled());
+
+  redis.cli({"del", key});
+  CHECK(eventually([&] { return watcher.sync.status().full_syncs > 1; }));
+  CHECK(watcher.sync.status().repairs == 0);
+}
+
+TEST_CASE("who may not take turns, or cannot, goes without", "[sync][lease]") {
+  RedisServer redis;
+  fill(redis);
+  SECTION("for want of a right") {
+    redis.cli({"acl", "setuser", "default", "resetkeys", "%R~leafgate:cert:*",
+               "%R~leafgate:block:*", "%R~leafgate:meta", "~leafgate:pulse:*"});
+    Watcher watcher(in_turns(redis));
+    CHECK(watcher.settled());
+    CHECK(watcher.log().find("registry_lease_refused") != std::string::npos);
+    CHECK(watcher.log().find("redis-acl") != std::string::npos);
+  }
+  SECTION("because Redis takes no writes") {
+    redis.cli({"config", "set", "min-replicas-to-write", "1"});
+    Watcher watcher(in_turns(redis));
+    CHECK(watcher.live());
+    CHECK(watcher.sees(kA, "active"));
+  }
+}

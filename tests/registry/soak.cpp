@@ -332,6 +332,7 @@ int main(int argc, char** argv) {
     registry::SyncOptions sync = Watcher::options(redis, "gateway-" + std::to_string(i));
     sync.answer_deadline = milliseconds(800);
     sync.reconcile_interval = seconds(2);
+    sync.lease_free_keys = kRecords / 10;
     watchers.push_back(std::make_unique<Watcher>(sync));
   }
 

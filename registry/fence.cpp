@@ -19,7 +19,9 @@ Fence::Fence(Remembered remembered, bool hold_on_data_loss)
     : hold_on_data_loss_(hold_on_data_loss),
       id_(std::move(remembered.data_set)),
       seq_(remembered.seq),
-      regressions_(remembered.regressions.begin(), remembered.regressions.end()) {}
+      regressions_(remembered.regressions.begin(), remembered.regressions.end()) {
+  if (!id_.empty()) confirmed_ = std::move(remembered.confirmed);
+}
 
 bool Fence::take(Meta meta) {
   if (meta.id == id_) return take_same(meta);
@@ -40,13 +42,14 @@ bool Fence::take_same(const Meta& meta) {
   // Without an id a flush is nothing unusual, and takes `seq` with it.
   const bool lower = !id_.empty() && meta.seq < seq_;
   // A loss may take a confirmation back as well: that is none.
-  const bool confirmed = confirmed_ && *confirmed_ != meta.confirmed && (lost_ || !lower);
+  const bool differs = confirmed_ != meta.confirmed;
+  const bool confirmed = confirmed_ && differs && (lost_ || !lower);
   confirmed_ = meta.confirmed;
   seq_read_ = meta.seq;
   if (confirmed && end_regressions()) again = true;
   if (lower && !lost_ && !confirmed) lost_ = again = true;
   const std::uint64_t seq = lost_ ? seq_ : meta.seq;
-  if (again || seq != seq_) ++version_;
+  if (again || differs || seq != seq_) ++version_;
   seq_ = seq;
   return again;
 }
@@ -117,7 +120,7 @@ bool Fence::end_regressions() {
 }
 
 Remembered Fence::remembered() const {
-  return {id_, seq_, {regressions_.begin(), regressions_.end()}};
+  return {id_, seq_, {regressions_.begin(), regressions_.end()}, confirmed_.value_or("")};
 }
 
 }  // namespace leafgate::registry

@@ -15,7 +15,8 @@ struct Remembered {
   // Keys, without the prefix (`cert:<fingerprint>`, `block:device:<id>`), whose refusal is kept
   // although Redis came back with something that admits: until somebody writes them again or
   // confirms.
-  std::vector<std::string> regressions;
+  std::vector<std::string> regressions = {};
+  std::string confirmed = {};  // meta's, as last read
 
   bool operator==(const Remembered&) const = default;
 };

@@ -255,6 +255,7 @@ void write_remembered(Output& out, const Remembered& remembered) {
   out.number(kMemory);
   out.number(remembered.seq);
   out.text(remembered.data_set);
+  out.text(remembered.confirmed);
   for (const std::string& key : remembered.regressions) {
     out.number(kRegression);
     out.text(key);
@@ -471,6 +472,7 @@ bool Reader::read_entry(Input& in, std::uint8_t tag) {
     case kMemory:
       found_.remembered.seq = in.number<std::uint64_t>();
       found_.remembered.data_set = in.text();
+      found_.remembered.confirmed = in.text();
       return true;
     case kRegression:
       found_.remembered.regressions.push_back(in.text());

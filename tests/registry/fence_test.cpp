@@ -15,8 +15,9 @@ Meta meta(std::string id, std::uint64_t seq = 0, std::string confirmed = "",
   return {std::move(id), seq, std::move(confirmed), std::move(replaces)};
 }
 
-Remembered ours(std::uint64_t seq = 0, std::vector<std::string> regressions = {}) {
-  return {"ours", seq, std::move(regressions)};
+Remembered ours(std::uint64_t seq = 0, std::vector<std::string> regressions = {},
+                std::string confirmed = "") {
+  return {"ours", seq, std::move(regressions), std::move(confirmed)};
 }
 
 }  // namespace
@@ -58,7 +59,7 @@ TEST_CASE("an id that replaces ours is adopted, and one that replaces another is
   fence.regress({"cert:a", "revoked", "active"});
   CHECK(fence.take(meta("new", 0, "1", "ours")));
   CHECK_FALSE(fence.holding());
-  CHECK(fence.remembered() == Remembered{"new", 0, {}});
+  CHECK(fence.remembered() == Remembered{"new", 0, {}, "1"});
 }
 
 TEST_CASE("a meta without an id replaces nothing", "[fence]") {
@@ -75,6 +76,23 @@ TEST_CASE("when nothing is held any id is adopted and absence believed", "[fence
   CHECK(fence.remembered() == Remembered{"theirs", 1, {}});
   CHECK(fence.take(meta("")));
   CHECK(fence.remembered() == Remembered{});
+}
+
+TEST_CASE("a confirmation made while nobody listened ends what was kept before it", "[fence]") {
+  const Remembered before = ours(5, {"cert:a"}, "3");
+  Fence same(before, true);
+  same.take(meta("ours", 5, "3"));
+  CHECK(same.regressed("cert:a"));
+
+  Fence confirmed(before, true);
+  CHECK(confirmed.take(meta("ours", 6, "6")));
+  CHECK_FALSE(confirmed.regressed("cert:a"));
+  CHECK(confirmed.remembered().confirmed == "6");
+
+  // A backup of before has an older confirmation, which is none.
+  Fence older(before, true);
+  CHECK(older.take(meta("ours", 4, "2")));
+  CHECK(older.regressed("cert:a"));
 }
 
 TEST_CASE("a seq below the highest seen is distrusted until a reconcile is through", "[fence]") {
@@ -137,7 +155,7 @@ TEST_CASE("within one link, and in a HOLD, offsets are not compared", "[fence]")
 }
 
 TEST_CASE("a regression stands until its key is written or the loss is confirmed", "[fence]") {
-  Fence fence(ours(5, {"cert:a"}), true);
+  Fence fence(ours(5, {"cert:a"}, "1"), true);
   CHECK_FALSE(fence.take(meta("ours", 5, "1")));
   CHECK(fence.regressed("cert:a"));
   CHECK(fence.take(meta("ours", 4, "1")));
@@ -150,7 +168,7 @@ TEST_CASE("a regression stands until its key is written or the loss is confirmed
 
   fence.written("cert:b");
   CHECK_FALSE(fence.regressed("cert:b"));
-  CHECK(fence.remembered() == ours(4, {"block:device:d", "cert:a"}));
+  CHECK(fence.remembered() == ours(4, {"block:device:d", "cert:a"}, "1"));
 
   CHECK(fence.take(meta("ours", 4, "2")));
   CHECK(fence.regressions() == 0);
@@ -158,14 +176,14 @@ TEST_CASE("a regression stands until its key is written or the loss is confirmed
 }
 
 TEST_CASE("a confirmation that went with the lost writes confirms nothing", "[fence]") {
-  Fence fence(ours(5, {"cert:a"}), true);
+  Fence fence(ours(5, {"cert:a"}, "2"), true);
   CHECK_FALSE(fence.take(meta("ours", 5, "2")));
   CHECK(fence.take(meta("ours", 3, "1")));
   CHECK(fence.distrusts());
   CHECK(fence.regressed("cert:a"));
   CHECK(fence.take(meta("ours", 3, "3")));
   CHECK_FALSE(fence.distrusts());
-  CHECK(fence.remembered() == ours(3));
+  CHECK(fence.remembered() == ours(3, {}, "3"));
 }
 
 TEST_CASE("what a HOLD kept goes with it, and what was kept before stays", "[fence]") {

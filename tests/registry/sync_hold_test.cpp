@@ -139,7 +139,7 @@ TEST_CASE("however the id is lost on a live link, absence is held until it is re
     REQUIRE(client.call({"HSET", kMeta, "id", next, "replaces", id, "confirmed", "1"}).ok());
     REQUIRE(is_over(watcher));
     CHECK(differences(redis, watcher.replica) == "");
-    CHECK(watcher.sync.remembered() == Remembered{next, 0, {}});
+    CHECK(watcher.sync.remembered() == Remembered{next, 0, {}, "1"});
     id = next;
   }
   CHECK(watcher.sync.status().repairs == 0);

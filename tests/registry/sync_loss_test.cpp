@@ -74,7 +74,7 @@ TEST_CASE("a revocation that Redis lost still refuses, in later scans too", "[lo
   REQUIRE(watcher.sees(kC, "inactive"));
   REQUIRE(watcher.sees(kA, "revoked"));
   REQUIRE(watcher.settled());
-  CHECK(watcher.sync.remembered() == Remembered{"ours", 9, {}});
+  CHECK(watcher.sync.remembered() == Remembered{"ours", 9, {}, "1"});
 
   lose_writes(redis);
   REQUIRE(regressed(watcher, 3));
@@ -134,7 +134,7 @@ TEST_CASE("a restart of the broker forgets no regression", "[loss]") {
   redis.cli({"hset", kKeyA, "state", "active"});
   lose_writes(redis);
   SyncOptions options = with_audits(redis);
-  options.remembered = {"ours", 5, {kRegressedA, "cert:" + policy::to_hex(kC)}};
+  options.remembered = {"ours", 5, {kRegressedA, "cert:" + policy::to_hex(kC)}, "1"};
   options.age_at_start = milliseconds(1);
   const Watcher watcher(options, [](registry::Replica& replica) {
     replica.put(kA, {.state = policy::CertState::kRevoked}, registry::kUnstamped);
@@ -149,6 +149,21 @@ TEST_CASE("a restart of the broker forgets no regression", "[loss]") {
   CHECK(watcher.sees(kA, "active"));
   redis.cli({"hset", kMeta, "confirmed", "2"});
   CHECK(watcher.sees(kC, "active"));
+}
+
+TEST_CASE("a confirmation made while a broker was away ends what it kept", "[loss]") {
+  RedisServer redis;
+  write_and_save(redis);
+  lose_writes(redis);
+  redis.cli({"hset", kMeta, "confirmed", "2"});
+  SyncOptions options = Watcher::options(redis);
+  options.remembered = {"ours", 5, {kRegressedA}, "1"};
+  options.age_at_start = milliseconds(1);
+  const Watcher watcher(options, [](registry::Replica& replica) {
+    replica.put(kA, {.state = policy::CertState::kRevoked}, registry::kUnstamped);
+  });
+  CHECK(watcher.sees(kA, "active"));
+  CHECK(watcher.sync.status().regressions == 0);
 }
 
 TEST_CASE("a broker that was away notices a lower seq by what it remembers", "[loss]") {
@@ -223,6 +238,10 @@ TEST_CASE("a failover that lost nothing leaves no regression", "[loss]") {
   REQUIRE(watcher.sees(kA, "revoked"));
   REQUIRE(watcher.settled());
   master.kill();
+  // The master's last words have been read then, pulses of ours among them.
+  REQUIRE(eventually([&] {
+    return other.cli({"info", "replication"}).find("master_link_status:down") != std::string::npos;
+  }));
   other.cli({"replicaof", "no", "one"});
   other.cli({"hset", kKeyA, "state", "active"});
   other.cli({"config", "set", "port", std::to_string(master.port())});

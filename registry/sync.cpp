@@ -355,7 +355,7 @@ Result<void> Sync::Thread::serve(SteadyTime now) {
   if (Result<void> done = ask_meta_for_absences(); !done) return done;
   if (Result<void> done = mirror_.ask(link_->pipeline(), now); !done) return done;
   move_watermark();
-  if (state_ == SyncState::kLive) {
+  if (state_ != SyncState::kArm) {
     if (Result<void> done = mail_.send(link_->pipeline(), now); !done) return done;
   }
   return link_->progress(now, options_.answer_deadline);

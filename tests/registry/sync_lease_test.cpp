@@ -133,6 +133,8 @@ TEST_CASE("who waits for its turn goes on following what changes", "[sync][lease
   CHECK(watcher.sees(kA, "inactive"));
   redis.cli({"del", kKeyA});
   CHECK(watcher.sees(kA, "none"));
+  watcher.outbox.event({"refused", {}});  // and goes on talking
+  CHECK(eventually([&] { return redis.cli({"xlen", kSchema.events()}) == "1"; }));
   CHECK(watcher.sync.status().state == SyncState::kSyncing);
 
   end_turns(redis);

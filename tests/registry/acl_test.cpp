@@ -401,13 +401,27 @@ TEST_CASE(
 TEST_CASE("Redis starts with the shipped users as its ACL file", "[registry][acl]") {
   TempDir dir;
   std::string all;
-  for (const std::string name : {"broker", "admin", "reader"})
+  for (const std::string name : {"broker", "admin", "reader", "default"})
     all += read_file("deploy/redis-acl/" + name + ".acl");
+  all += "user root on >root ~* &* +@all\n";
   write_file(dir / "users.acl", all);
 
-  RedisServer redis({.arguments = {"--aclfile", dir / "users.acl"}});
+  RedisServer redis({.append_only = true, .arguments = {"--aclfile", dir / "users.acl"}});
+  const auto as_root = [&](const std::vector<std::string>& words) {
+    std::vector<std::string> argv = {"redis-cli", "-p", std::to_string(redis.port()), "--user",
+                                     "root"};
+    argv.insert(argv.end(), words.begin(), words.end());
+    return run(argv, "", {{"REDISCLI_AUTH", "root"}}).out;
+  };
 
-  CHECK_THAT(redis.cli({"ACL", "USERS"}), ContainsSubstring("leafgate-broker"));
+  CHECK_THAT(redis.cli({"PING"}), ContainsSubstring("NOAUTH"));
+  CHECK_THAT(as_root({"ACL", "USERS"}), ContainsSubstring("leafgate-broker"));
+
+  // What scripts wrote is replayed as `default`.
+  as_root({"EVAL", "redis.call('HSET', 'a', 'b', 1) redis.call('HSET', 'c', 'd', 1)", "0"});
+  redis.stop();
+  redis.restart();
+  CHECK(eventually([&] { return as_root({"DBSIZE"}) == "2\n"; }));
 }
 
 }  // namespace

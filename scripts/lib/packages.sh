@@ -13,6 +13,8 @@ readonly packages_to_run=(mosquitto mosquitto-clients redis-server redis-tools o
 readonly packages_to_test=(python3 python3-paho-mqtt clang-format shellcheck)
 # For the second compiler, fuzzing and lint.
 readonly packages_for_clang=(clang libclang-rt-dev clang-tidy)
+# For Debians of their own to do that and more in.
+readonly packages_for_worlds=(mmdebstrap iproute2)
 
 # To test with as well, where the machine's package index has it: Debian 12 only in backports.
 readonly packages_where_known=(valkey-server)

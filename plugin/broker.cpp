@@ -39,12 +39,37 @@ FindClient find_client() {
   return function;
 }
 
+// What has nothing to do with the certificate: come back later, or with your own client id. Whoever
+// is refused for anything else could be probing.
+int refused_connect(policy::Reason reason) {
+  if (!broker::is_2_1()) return MOSQ_ERR_AUTH;
+  switch (reason) {
+    case policy::Reason::kRegistryStale:
+    case policy::Reason::kInternalError:
+      return kServerUnavailable;
+    case policy::Reason::kClientIdMismatch:
+      return kClientIdentifierNotValid;
+    default:
+      return MOSQ_ERR_AUTH;
+  }
+}
+
+int refused(policy::Reason reason, Refusal refusal) {
+  switch (refusal) {
+    case Refusal::kConnect:
+      return refused_connect(reason);
+    case Refusal::kConnection:
+      return MOSQ_ERR_AUTH;
+    case Refusal::kTopic:
+      return MOSQ_ERR_ACL_DENIED;
+  }
+  return MOSQ_ERR_AUTH;
+}
+
 }  // namespace
 
 int code_of(const Verdict& verdict, Refusal refusal) noexcept {
-  if (!verdict.decision.allow) {
-    return refusal == Refusal::kConnection ? int{MOSQ_ERR_AUTH} : int{MOSQ_ERR_ACL_DENIED};
-  }
+  if (!verdict.decision.allow) return refused(verdict.decision.reason, refusal);
   return verdict.then == policy::Then::kAccept ? int{MOSQ_ERR_SUCCESS} : code_of_silence();
 }
 

@@ -21,7 +21,8 @@ namespace leafgate::plugin {
 
 // What a callback answers when it says no.
 enum class Refusal : std::uint8_t {
-  kConnection,  // MOSQ_ERR_AUTH: the only code that gives MQTT 3.1.1 clients a CONNACK on 2.0
+  kConnect,     // as kConnection; on 2.1 also codes that say what a client can do about it
+  kConnection,  // MOSQ_ERR_AUTH: the only code that gives a client a CONNACK on 2.0
   kTopic,       // MOSQ_ERR_ACL_DENIED: any other would disconnect the publisher or the subscriber
 };
 

@@ -26,8 +26,8 @@ int answer(Refusal refusal, void* userdata, Ask ask) noexcept {
 
 // A question about letting somebody in: nothing may stay behind of one that failed.
 template <typename Ask>
-int answer_connection(mosquitto* client, void* userdata, Ask ask) noexcept {
-  return answer(Refusal::kConnection, userdata, [&](Gate& gate) {
+int answer_connection(Refusal refusal, mosquitto* client, void* userdata, Ask ask) noexcept {
+  return answer(refusal, userdata, [&](Gate& gate) {
     try {
       return ask(gate);
     } catch (...) {
@@ -51,12 +51,14 @@ void take_note(void* userdata, Do act) noexcept {
 
 int on_basic_auth(int, void* event_data, void* userdata) noexcept {
   mosquitto* client = static_cast<mosquitto_evt_basic_auth*>(event_data)->client;
-  return answer_connection(client, userdata, [&](Gate& gate) { return gate.connect(client); });
+  return answer_connection(Refusal::kConnect, client, userdata,
+                           [&](Gate& gate) { return gate.connect(client); });
 }
 
 int on_extended_auth(int, void* event_data, void* userdata) noexcept {
   mosquitto* client = static_cast<mosquitto_evt_extended_auth*>(event_data)->client;
-  return answer_connection(client, userdata, [&](Gate& gate) { return gate.authenticate(client); });
+  return answer_connection(Refusal::kConnection, client, userdata,
+                           [&](Gate& gate) { return gate.authenticate(client); });
 }
 
 int on_psk_key(int, void* event_data, void* userdata) noexcept {

@@ -19,6 +19,10 @@ namespace leafgate::plugin {
 inline constexpr int kEventConnect = 11;
 inline constexpr int kEventClientOffline = 28;
 
+// What 2.1 passes on in a CONNACK of MQTT 5 (§3.2.2.2), and 2.0 does not know.
+inline constexpr int kClientIdentifierNotValid = 0x85;
+inline constexpr int kServerUnavailable = 0x88;
+
 // What the data of both events starts with.
 struct ClientEvent {
   void* future;

@@ -152,6 +152,7 @@ TEST_CASE("a broker that starts without redis refuses everybody until redis is t
 
   CHECK(client.connect(broker.client(certificate, "dev1")) == Connected::kRefused);
   CHECK(broker.logged("reason=registry_stale"));
+  CHECK(client.connack_code() == (broker.is_2_1() ? kServerUnavailable : kNotAuthorized));
 
   redis.restart();
   CHECK(eventually(

@@ -135,6 +135,10 @@ TEST_CASE("a client id may carry a suffix of its device and never another device
     CHECK(world.attempt(certificate, id) == Connected::kRefused);
   }
   CHECK(world.gave_reason(certificate, "client_id_mismatch"));
+  MqttClient other;
+  CHECK(other.connect(world.options(certificate, "dev2")) == Connected::kRefused);
+  const bool is_told = world.broker.is_2_1();
+  CHECK(other.connack_code() == (is_told ? kClientIdentifierNotValid : kNotAuthorized));
 
   world.set_state(certificate, "inactive");
   CHECK(plain.ended());

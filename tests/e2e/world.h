@@ -19,7 +19,9 @@
 namespace leafgate::test {
 
 // CONNACK, SUBACK and PUBACK of MQTT 5 (§2.4), and CONNACK of 3.1.1 (§3.2.2.3).
+inline constexpr int kClientIdentifierNotValid = 0x85;
 inline constexpr int kNotAuthorized = 0x87;
+inline constexpr int kServerUnavailable = 0x88;
 inline constexpr int kNotAuthorizedV4 = 5;
 // DISCONNECT of MQTT 5.
 inline constexpr int kAdministrativeAction = 0x98;

@@ -29,6 +29,24 @@ TEST_CASE("gotchas 7 and 25: a refusal has the one code that each question allow
   }
 }
 
+TEST_CASE("gotcha 7: where 2.1 asks at CONNECT, a refusal says what a client can do about it",
+          "[plugin][broker][gotcha]") {
+#ifdef FAKE_BROKER_2_1
+  constexpr int kUnavailable = 0x88;
+  constexpr int kNotValid = 0x85;
+#else
+  constexpr int kUnavailable = MOSQ_ERR_AUTH;
+  constexpr int kNotValid = MOSQ_ERR_AUTH;
+#endif
+  for (int i = 0; i < kReasonCount; ++i) {
+    const auto reason = static_cast<Reason>(i);
+    const Verdict verdict{{.allow = false, .reason = reason, .rule = -1}, Then::kAccept};
+    const bool ours = reason == Reason::kRegistryStale || reason == Reason::kInternalError;
+    const int code = reason == Reason::kClientIdMismatch ? kNotValid : MOSQ_ERR_AUTH;
+    CHECK(code_of(verdict, Refusal::kConnect) == (ours ? kUnavailable : code));
+  }
+}
+
 TEST_CASE("only an allowing decision that accepts is a yes", "[plugin][broker]") {
   const Decision granted{.allow = true, .reason = Reason::kGranted, .rule = -1};
   CHECK(code_of({granted, Then::kAccept}, Refusal::kConnection) == MOSQ_ERR_SUCCESS);

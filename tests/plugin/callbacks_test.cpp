@@ -28,6 +28,13 @@ using leafgate::test::write_file;
 
 namespace {
 
+// The answer to a CONNECT that is refused for the registry's sake.
+#ifdef FAKE_BROKER_2_1
+constexpr int kComeBackLater = 0x88;
+#else
+constexpr int kComeBackLater = MOSQ_ERR_AUTH;
+#endif
+
 // A plugin loaded into this process, as the broker does it.
 class Loaded {
  public:
@@ -156,7 +163,7 @@ TEST_CASE("a registry that is away refuses connections and does not stop the bro
   plugin.tick();
   mosquitto dev1 = a_client("dev1");
 
-  CHECK(plugin.connect(dev1) == MOSQ_ERR_AUTH);
+  CHECK(plugin.connect(dev1) == kComeBackLater);
   CHECK(fake_broker().logged("reason=registry_stale"));
 }
 
@@ -338,8 +345,9 @@ TEST_CASE("with a snapshot the fleet is known although the registry is away",
 
 TEST_CASE("a snapshot older than max_staleness admits nobody, unless `serve` says so",
           "[plugin][callbacks][snapshot]") {
-  const auto [policy, code] = GENERATE(table<std::string, int>(
-      {{"refuse_new", MOSQ_ERR_AUTH}, {"disconnect", MOSQ_ERR_AUTH}, {"serve", MOSQ_ERR_SUCCESS}}));
+  const auto [policy, code] = GENERATE(table<std::string, int>({{"refuse_new", kComeBackLater},
+                                                                {"disconnect", kComeBackLater},
+                                                                {"serve", MOSQ_ERR_SUCCESS}}));
   const TempDir dir;
   Loaded plugin(yaml_with(write_snapshot(dir, std::chrono::hours(2)),
                           "freshness: {max_staleness: 1h, when_stale: " + policy + "}\n"));
@@ -347,8 +355,8 @@ TEST_CASE("a snapshot older than max_staleness admits nobody, unless `serve` say
   mosquitto dev1 = a_client("dev1");
 
   CHECK(plugin.connect(dev1) == code);
-  CHECK(fake_broker().logged("admits nobody until Redis is there") == (code == MOSQ_ERR_AUTH));
-  CHECK(fake_broker().logged("reason=registry_stale") == (code == MOSQ_ERR_AUTH));
+  CHECK(fake_broker().logged("admits nobody until Redis is there") == (code == kComeBackLater));
+  CHECK(fake_broker().logged("reason=registry_stale") == (code == kComeBackLater));
 }
 
 TEST_CASE("a damaged snapshot is refused by name and nobody is admitted by it",
@@ -361,7 +369,7 @@ TEST_CASE("a damaged snapshot is refused by name and nobody is admitted by it",
   plugin.tick();
   mosquitto dev1 = a_client("dev1");
 
-  CHECK(plugin.connect(dev1) == MOSQ_ERR_AUTH);
+  CHECK(plugin.connect(dev1) == kComeBackLater);
   CHECK(fake_broker().logged("snapshot_unusable error=\"" + path + ": damaged"));
   CHECK(fake_broker().logged("reason=registry_stale"));
 }

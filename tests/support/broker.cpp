@@ -204,6 +204,10 @@ bool Broker::logged(const std::string& text, milliseconds limit) const {
   return eventually([&] { return log().find(text) != std::string::npos; }, limit);
 }
 
+bool Broker::is_2_1() const {
+  return log().find("mosquitto version 2.1.") != std::string::npos;
+}
+
 void Broker::reload() {
   const std::string reloading = "Reloading config.";
   const std::size_t before = occurrences(log(), reloading);

@@ -50,6 +50,7 @@ class Broker {
   pid_t pid() const;
   std::string log() const;  // everything so far
   bool logged(const std::string& text, milliseconds limit = std::chrono::seconds(10)) const;
+  bool is_2_1() const;  // its version, as its log says
 
   void reload();  // SIGHUP; what a client asks after this is answered by the reloaded broker
   void write_leafgate_yaml(const std::string& yaml);  // does not reload

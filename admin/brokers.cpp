@@ -54,6 +54,15 @@ Result<std::vector<Broker>> read_brokers(Access& access) {
   return brokers;
 }
 
+std::vector<std::string> still_reading(const std::vector<Broker>& brokers) {
+  std::vector<std::string> names;
+  for (const Broker& broker : brokers) {
+    const std::string_view sync = broker.field("sync");
+    if (sync == "arm" || sync == "syncing") names.push_back(broker.name);
+  }
+  return names;
+}
+
 bool is_data_set_id(std::string_view text) {
   constexpr std::size_t kDigits = 32;
   return text.size() == kDigits &&

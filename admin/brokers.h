@@ -30,6 +30,10 @@ registry::Fields fields_of(const registry::Reply& reply);
 // Those that report now, by name.
 Result<std::vector<Broker>> read_brokers(Access& access);
 
+// The names of those that have not read the whole registry since they found it again: what they
+// keep against it is not known yet, to them neither.
+std::vector<std::string> still_reading(const std::vector<Broker>& brokers);
+
 // True for 32 lower-case hex digits.
 bool is_data_set_id(std::string_view text);
 

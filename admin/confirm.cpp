@@ -20,9 +20,10 @@ namespace {
 
 // What a confirmation is about.
 struct Loss {
-  std::vector<Broker> brokers;  // those that wait for it
-  std::string id;               // the data set's; empty: it has none
-  std::string replaces;         // the one that brokers remember; empty: none
+  std::vector<Broker> brokers;       // those that wait for it
+  std::vector<std::string> reading;  // those that do not know yet what they keep
+  std::string id;                    // the data set's; empty: it has none
+  std::string replaces;              // the one that brokers remember; empty: none
   std::size_t certificates = 0;
 
   std::uint64_t sum(std::string_view field) const {
@@ -66,11 +67,12 @@ Result<Loss> look(Access& access, const std::string& replaces) {
   Loss loss;
   Result<std::vector<Broker>> brokers = read_brokers(access);
   if (!brokers) return brokers.error();
+  loss.reading = still_reading(brokers.value());
   for (Broker& broker : brokers.value()) {
     if (!broker.held_id().empty() || broker.number("regressions") != 0)
       loss.brokers.push_back(std::move(broker));
   }
-  if (loss.brokers.empty() && replaces.empty()) {
+  if (loss.brokers.empty() && loss.reading.empty() && replaces.empty()) {
     return Error{ErrorKind::kRefused,
                  brokers.value().empty()
                      ? "nothing to confirm: no broker reports to this registry"
@@ -91,6 +93,13 @@ Result<Loss> look(Access& access, const std::string& replaces) {
   return loss;
 }
 
+std::string list(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names)
+    text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
 void print_words(const Access& access, const Loss& loss) {
   std::cout << "registry `" << access.schema().prefix() << "` at "
             << access.settings().endpoint.text() << ": id "
@@ -104,6 +113,10 @@ void print_words(const Access& access, const Loss& loss) {
                std::to_string(broker.number("regressions"))});
   }
   if (!table.empty()) table.print();
+  if (!loss.reading.empty()) {
+    std::cout << "Still reading, so that nobody knows what else they keep refusing: "
+              << list(loss.reading) << ".\n";
+  }
   if (loss.sum("absent_held") != 0) {
     std::cout << "Brokers will forget the records that the registry lacks: those certificates are "
                  "refused, and blocks among them end.\n";
@@ -130,7 +143,18 @@ void print_json(const Access& access, const Loss& loss, const registry::Outcome&
              {"replaces", loss.replaces.empty() ? Json() : Json(loss.replaces)},
              {"certificates", loss.certificates},
              {"brokers", std::move(brokers)},
+             {"still_reading", loss.reading},
              {"seq", outcome.seq == 0 ? Json() : Json(outcome.seq)}});
+}
+
+// kRefused while a broker may keep refusals that it has not told of.
+Result<void> check_all_is_known(const Loss& loss, const RegistryConfirmOptions& options) {
+  if (loss.reading.empty() || options.while_reading || options.dry_run) return {};
+  return Error{ErrorKind::kRefused,
+               "still reading the registry: " + list(loss.reading) +
+                   ". What they keep refusing against it shows when they are done: wait until "
+                   "`leafgate status` calls them live, look at `leafgate registry regressions`, "
+                   "and confirm then; or accept what nobody has seen with --while-reading"};
 }
 
 // kRefused when the person at the terminal does not say yes.
@@ -165,6 +189,8 @@ Exit registry_confirm(const CommonOptions& common, const RegistryConfirmOptions&
   if (!access) return fail(access.error(), common.json);
   const Result<Loss> loss = look(access.value(), options.replaces);
   if (!loss) return fail(loss.error(), common.json);
+  if (const auto known = check_all_is_known(loss.value(), options); !known)
+    return fail(known.error(), common.json);
   if (!common.json) print_words(access.value(), loss.value());
   if (!options.yes && !options.dry_run) {
     if (const Result<void> asked = ask_person(); !asked) return fail(asked.error(), common.json);

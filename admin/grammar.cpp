@@ -320,6 +320,8 @@ void add_loss(CLI::App& noun, CommandLine& line) {
       .add_option("--replaces", line.registry_confirm.replaces,
                   "the data set that brokers remember; default: the one they all say")
       ->type_name("ID");
+  confirm.add_flag("--while-reading", line.registry_confirm.while_reading,
+                   "also while brokers still read, and may keep refusals nobody has seen");
   confirm.add_flag("--yes", line.registry_confirm.yes, "do not ask");
   add_dry_run(confirm, line.registry_confirm.dry_run);
 

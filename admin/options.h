@@ -93,7 +93,8 @@ struct RegistryInitOptions {
 };
 
 struct RegistryConfirmOptions {
-  std::string replaces;  // empty: what brokers remember
+  std::string replaces;        // empty: what brokers remember
+  bool while_reading = false;  // also where brokers do not know yet what they keep
   bool yes = false;
   bool dry_run = false;
 };

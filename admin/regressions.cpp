@@ -123,7 +123,7 @@ Result<std::vector<Regression>> find_regressions(Access& access) {
   return still_standing(access, std::move(all).value());
 }
 
-void print_json(const std::vector<Regression>& all) {
+void print_json(const std::vector<Regression>& all, const std::vector<std::string>& reading) {
   Json list = Json::array();
   for (const Regression& regression : all) {
     list.push_back({{"broker", regression.broker},
@@ -133,14 +133,16 @@ void print_json(const std::vector<Regression>& all) {
                     {"registry", regression.registry},
                     {"at", json_time(regression.at)}});
   }
-  print(Json{{"regressions", std::move(list)}});
+  print(Json{{"regressions", std::move(list)}, {"still_reading", reading}});
 }
 
 std::string or_dash(const std::string& text) {
   return text.empty() ? "-" : log::escape(text);
 }
 
-void print_words(const std::vector<Regression>& all) {
+void print_words(const std::vector<Regression>& all, const std::vector<std::string>& reading) {
+  for (const std::string& name : reading)
+    std::cout << name << " still reads the registry: it may find more\n";
   if (all.empty()) {
     std::cout << "no regressions: what brokers refuse is what the registry says\n";
     return;
@@ -164,10 +166,13 @@ Exit registry_regressions(const CommonOptions& common) {
   if (!access) return fail(access.error(), common.json);
   const Result<std::vector<Regression>> found = find_regressions(access.value());
   if (!found) return fail(found.error(), common.json);
+  const Result<std::vector<Broker>> brokers = read_brokers(access.value());
+  if (!brokers) return fail(brokers.error(), common.json);
+  const std::vector<std::string> reading = still_reading(brokers.value());
   if (common.json) {
-    print_json(found.value());
+    print_json(found.value(), reading);
   } else {
-    print_words(found.value());
+    print_words(found.value(), reading);
   }
   return Exit::kOk;
 }

@@ -19,6 +19,7 @@ Fence::Fence(Remembered remembered, bool hold_on_data_loss)
     : hold_on_data_loss_(hold_on_data_loss),
       id_(std::move(remembered.data_set)),
       seq_(remembered.seq),
+      lost_(remembered.lost),
       regressions_(remembered.regressions.begin(), remembered.regressions.end()) {
   if (!id_.empty()) confirmed_ = std::move(remembered.confirmed);
 }
@@ -80,9 +81,11 @@ bool Fence::take(const Replication& replication) {
   if (holding_ || replication.id.empty()) return false;
   const bool compare = std::exchange(new_link_, false) && replication_;
   const bool lost = compare && !lost_ && lacks(replication, *replication_);
-  if (lost) lost_ = true;
   replication_ = replication;
-  return lost;
+  if (!lost) return false;
+  lost_ = true;
+  ++version_;
+  return true;
 }
 
 void Fence::reconciled() {
@@ -120,7 +123,7 @@ bool Fence::end_regressions() {
 }
 
 Remembered Fence::remembered() const {
-  return {id_, seq_, {regressions_.begin(), regressions_.end()}, confirmed_.value_or("")};
+  return {id_, seq_, {regressions_.begin(), regressions_.end()}, confirmed_.value_or(""), lost_};
 }
 
 }  // namespace leafgate::registry

@@ -104,7 +104,7 @@ class Fence {
 
   bool holding_ = false;
   std::string found_id_;
-  bool lost_ = false;  // until a reconcile has been through
+  bool lost_;  // until a reconcile has been through
   std::set<std::string> regressions_;
   std::set<std::string> of_hold_;  // those of them that a HOLD brought, and that go with it
   std::vector<Regression> new_;

@@ -15,22 +15,28 @@ constexpr std::string_view kAtOnce = "1";  // ms
 constexpr milliseconds kPauseMax{400};
 constexpr milliseconds kUrgentPauseMax{100};
 
+// An audit loses nothing by waiting, but must not be kept from ever looking.
+constexpr int kAuditPatience = 12;  // times that of a rebuild
+
 struct Slots {
   std::size_t first;
-  std::size_t last;
+  std::size_t count;
+
+  bool has(std::size_t slot) const { return slot >= first && slot < first + count; }
+  std::size_t next(std::size_t slot) const { return first + (slot - first + 1) % count; }
 };
 
 // Of Schema::leases().
 constexpr Slots slots(Lease::Purpose purpose) {
-  return purpose == Lease::Purpose::kRebuild ? Slots{0, 1} : Slots{2, 2};
+  return purpose == Lease::Purpose::kRebuild ? Slots{0, 2} : Slots{2, 1};
 }
 
 }  // namespace
 
-Lease::Lease(const Schema& schema, std::string instance, std::uint64_t free_keys, log::Queue& log)
+Lease::Lease(const Schema& schema, std::string instance, Limits limits, log::Queue& log)
     : keys_(schema.leases()),
       instance_(std::move(instance)),
-      free_keys_(free_keys),
+      limits_(limits),
       log_(log),
       random_(std::random_device()()) {}
 
@@ -38,63 +44,80 @@ bool Lease::held(Purpose purpose) const noexcept {
   return purpose_ == purpose && (state_ == State::kHeld || state_ == State::kWithout);
 }
 
-Result<void> Lease::ask(Purpose purpose, bool urgent, Pipeline& pipeline, SteadyTime now) {
+Result<void> Lease::ask(const Wish& wish, Pipeline& pipeline, SteadyTime now) {
   if (state_ == State::kAsked) return {};
-  if (purpose != purpose_) {
+  if (wish.purpose != purpose_) {
     if (Result<void> given = give_back(pipeline); !given) return given;
-    purpose_ = purpose;
-    next_ = now;
+    purpose_ = wish.purpose;
   }
-  urgent_ = urgent;
+  urgent_ = wish.urgent;
+  if (state_ == State::kNone && out_of_patience(wish, now)) go_without("nobody gave it a turn");
   if (state_ == State::kWithout || now < next_) return {};
-  if (state_ == State::kNone) return ask_for(slots(purpose).first, pipeline);
-  next_ = now + kKeepAlive;
-  return keep_for(kTtl, pipeline);
+  if (state_ == State::kHeld) {
+    next_ = now + kKeepAlive;
+    return keep_for(kTtl, pipeline);
+  }
+  // First the one it had last: it may be its own still.
+  if (!slots(purpose_).has(slot_)) slot_ = slots(purpose_).first;
+  asked_ = 0;
+  return ask_for_slot(pipeline);
+}
+
+// A turn that nobody can get, whatever keeps it, must not keep a broker from the truth.
+bool Lease::out_of_patience(const Wish& wish, SteadyTime now) const {
+  const int times = wish.purpose == Purpose::kRebuild ? 1 : kAuditPatience;
+  return now - wish.since > times * limits_.patience;
 }
 
 // NX GET (Redis 7.0): a turn that is still ours from an earlier link answers with our name.
-Result<void> Lease::ask_for(std::size_t slot, Pipeline& pipeline) {
+Result<void> Lease::ask_for_slot(Pipeline& pipeline) {
   state_ = State::kAsked;
-  slot_ = slot;
+  ++asked_;
   Request request;
   request.kind = Request::Kind::kLease;
   return pipeline.send(request,
-                       {"SET", keys_[slot], instance_, "NX", "GET", "PX", std::string(kTtl)});
+                       {"SET", keys_[slot_], instance_, "NX", "GET", "PX", std::string(kTtl)});
 }
 
 Result<void> Lease::apply(const Reply& reply, Pipeline& pipeline, SteadyTime now) {
   if (reply.is_error()) {
-    go_without(reply);
+    // What is wrong with the link itself shows in what it is there for.
+    go_without(unexpected("cannot take turns with other brokers", reply).message);
     return {};
   }
   if (reply.is_null() || reply.text() == instance_) {
     state_ = State::kHeld;
-    next_ = now + kKeepAlive;
+    next_ = reply.is_null() ? now + kKeepAlive : now;  // little may be left of an earlier one
     return {};
   }
-  if (slot_ < slots(purpose_).last) return ask_for(slot_ + 1, pipeline);
+  const Slots mine = slots(purpose_);
+  slot_ = mine.next(slot_);
+  if (asked_ < mine.count) return ask_for_slot(pipeline);
   state_ = State::kNone;
   next_ = later(now);
   return {};
 }
 
-// What is wrong with the link itself shows in what it is there for.
-void Lease::go_without(const Reply& reply) {
+void Lease::go_without(const std::string& why) {
   state_ = State::kWithout;
-  const std::string text = unexpected("cannot take turns with other brokers", reply).message;
-  if (text == logged_refusal_) return;
-  logged_refusal_ = text;
-  log_.push(log::Line(log::Level::kWarning, "registry_lease_refused").add("error", text));
+  if (why == logged_refusal_) return;
+  logged_refusal_ = why;
+  log_.push(log::Line(log::Level::kWarning, "registry_lease_refused").add("error", why));
 }
 
 Result<void> Lease::give_back(Pipeline& pipeline) {
   const bool held = state_ == State::kHeld;
-  if (state_ != State::kAsked) state_ = State::kNone;
+  if (state_ != State::kAsked) disconnect();
   return held ? keep_for(kAtOnce, pipeline) : Result<void>();
 }
 
-// The answer does not matter: should the turn have ended meanwhile, and be somebody else's, that
-// one is only kept for longer or ends earlier.
+void Lease::disconnect() noexcept {
+  state_ = State::kNone;
+  next_ = SteadyTime{};
+}
+
+// The answer does not matter: should the turn have ended meanwhile, and be somebody else's, we
+// share it for its last seconds, or it ends too early.
 Result<void> Lease::keep_for(std::string_view milliseconds, Pipeline& pipeline) {
   Request request;
   request.kind = Request::Kind::kNothing;

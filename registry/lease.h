@@ -7,6 +7,7 @@
 // write it goes without, and who lost it reads on to the end. One thread; never waits.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <random>
@@ -28,22 +29,30 @@ class Lease {
     kAudit,    // everything should be equal: slowly
   };
 
-  // `instance`: as in the pulse's key. Whoever has no more than `free_keys` to read needs no turn.
-  // `log` outlives this object.
-  Lease(const Schema& schema, std::string instance, std::uint64_t free_keys, log::Queue& log);
+  struct Limits {
+    std::uint64_t free_keys;        // whoever has no more to read needs no turn
+    std::chrono::seconds patience;  // so long a rebuild waits, then it goes without
+  };
 
-  bool needed(std::uint64_t keys) const noexcept { return keys > free_keys_; }
+  // `instance`: as in the pulse's key. `log` outlives this object.
+  Lease(const Schema& schema, std::string instance, Limits limits, log::Queue& log);
+
+  bool needed(std::uint64_t keys) const noexcept { return keys > limits_.free_keys; }
   bool held(Purpose purpose) const noexcept;
 
+  struct Wish {
+    Purpose purpose;
+    bool urgent;  // asks more often
+    SteadyTime since;
+  };
   // Asks for a turn, or keeps the one held alive, when that is due; one held for another purpose is
-  // given back. Who is `urgent` asks more often. REQUIRES: called each 100 ms at least until
-  // give_back().
-  Result<void> ask(Purpose purpose, bool urgent, Pipeline& pipeline, SteadyTime now);
+  // given back. Call it each 100 ms at least while a turn is wanted or used.
+  Result<void> ask(const Wish& wish, Pipeline& pipeline, SteadyTime now);
   // The answer to a request of kind kLease.
   Result<void> apply(const Reply& reply, Pipeline& pipeline, SteadyTime now);
   Result<void> give_back(Pipeline& pipeline);
   // The link is gone. The turn is ours until its TTL ends: whoever is back by then has it still.
-  void disconnect() noexcept { state_ = State::kNone; }
+  void disconnect() noexcept;
 
   // Every key that a turn can have.
   const std::vector<std::string>& keys() const noexcept { return keys_; }
@@ -53,25 +62,27 @@ class Lease {
     kNone,
     kAsked,
     kHeld,
-    kWithout,  // Redis does not let us have turns: nobody is asked
+    kWithout,  // Redis does not let us have turns, or it took too long: nobody is asked
   };
 
-  Result<void> ask_for(std::size_t slot, Pipeline& pipeline);
+  Result<void> ask_for_slot(Pipeline& pipeline);
   Result<void> keep_for(std::string_view milliseconds, Pipeline& pipeline);
-  void go_without(const Reply& reply);
+  bool out_of_patience(const Wish& wish, SteadyTime now) const;
+  void go_without(const std::string& why);
   SteadyTime later(SteadyTime now);
 
   const std::vector<std::string> keys_;
   const std::string instance_;
-  const std::uint64_t free_keys_;
+  const Limits limits_;
   log::Queue& log_;
   std::minstd_rand random_;
 
   State state_ = State::kNone;
   Purpose purpose_ = Purpose::kRebuild;  // of what was asked for last
   bool urgent_ = false;
-  std::size_t slot_ = 0;  // of keys_: the one asked for, or held
-  SteadyTime next_{};     // when to ask again, or to keep alive
+  std::size_t slot_ = 0;   // of keys_: the one asked for or held last
+  std::size_t asked_ = 0;  // so many slots have been asked for in a row
+  SteadyTime next_{};      // when to ask again, or to keep alive
   std::string logged_refusal_;
 };
 

@@ -26,7 +26,8 @@ constexpr std::string_view kNamesPage = "1000";
 constexpr int kAuditRest = 3;              // an audit works a quarter of the time
 constexpr std::size_t kOthersMax = 4096;   // keys with a TTL that a scan can tell from certificates
 constexpr std::size_t kNamedMin = 10'000;  // so many named keys are always read one by one
-constexpr std::size_t kNamedMax = 500'000;  // and so many never
+constexpr std::size_t kNamedMax = 500'000;     // and so many never
+constexpr std::size_t kNamedKept = 2'000'000;  // while a rebuild waits, which reads the others
 constexpr std::chrono::seconds kUnusableLogInterval{10};
 constexpr std::size_t kRepairsLogged = 10;
 constexpr std::int64_t kNoSuchKey = -2;  // PEXPIRETIME's answer
@@ -58,23 +59,30 @@ void Mirror::name(std::string_view key) {
     return;
   }
   suspects_.named(key);
+  if (named_.size() >= kNamedKept && rebuild_waits()) return;
   named_.add(key);
 }
 
-bool Mirror::overwhelmed() const {
+bool Mirror::rebuild_waits() const {
+  return scan_ && scan_->purpose == Purpose::kRebuild && !scan_->reading;
+}
+
+bool Mirror::too_many_named() const {
   const std::size_t limit = std::clamp(replica_.size() / 4, kNamedMin, kNamedMax);
   return named_.size() > limit;
 }
 
+bool Mirror::overwhelmed() const {
+  return too_many_named() && !rebuild_waits();
+}
+
 Result<void> Mirror::begin_scan(Purpose purpose, Pipeline& pipeline, SteadyTime now) {
+  finished_.reset();  // one that has ended says nothing about what is in doubt now
   if (purpose == Purpose::kRebuild) {
-    absences_.clear();
+    // What waits for a proof is asked once more: the data may be another's now.
+    for (const std::string& key : absences_.take())
+      named_.add(key);
     suspects_.clear();
-    // In doubt a scan does not say all that a naming does: see keep_refusal().
-    if (!fence_.distrusts() || overwhelmed()) {
-      named_.clear();
-      applied_ = named_.added();
-    }
   }
   ++epoch_;
   if (generation_ == std::numeric_limits<Generation>::max()) {
@@ -85,8 +93,6 @@ Result<void> Mirror::begin_scan(Purpose purpose, Pipeline& pipeline, SteadyTime 
   scan_.emplace();
   scan_->purpose = purpose;
   scan_->began = now;
-  // Turns come and go too fast for a scan to have seen them all.
-  scan_->others.insert(lease_.keys().begin(), lease_.keys().end());
   Request request;
   request.kind = Request::Kind::kScanBegin;
   request.epoch = epoch_;
@@ -135,9 +141,19 @@ Result<void> Mirror::ask_turn(Pipeline& pipeline, SteadyTime now) {
   if (!scan_ || !scan_->needs_turn) return {};
   // Who knows nothing yet can admit nobody.
   const bool urgent = replica_.size() == 0;
-  if (Result<void> asked = lease_.ask(scan_->purpose, urgent, pipeline, now); !asked) return asked;
-  if (!scan_->waits_for_turn || !lease_.held(scan_->purpose)) return {};
-  scan_->waits_for_turn = false;
+  const Lease::Wish wish{scan_->purpose, urgent, scan_->began};
+  if (Result<void> asked = lease_.ask(wish, pipeline, now); !asked) return asked;
+  if (scan_->reading || !lease_.held(scan_->purpose)) return {};
+  return begin_reading(pipeline, now);
+}
+
+Result<void> Mirror::begin_reading(Pipeline& pipeline, SteadyTime now) {
+  scan_->reading = true;
+  // In doubt a scan does not say all that a naming does: see keep_refusal().
+  if (scan_->purpose == Purpose::kRebuild && (!fence_.distrusts() || too_many_named())) {
+    named_.clear();
+    applied_ = named_.added();
+  }
   return ask_page(pipeline, now);
 }
 
@@ -309,8 +325,10 @@ Result<void> Mirror::take_begin(const Reply& reply, Pipeline& pipeline, SteadyTi
     changes_.everything();
   }
   scan_->needs_turn = lease_.needed(keyspace.keys);
-  scan_->waits_for_turn = scan_->needs_turn;
-  return scan_->needs_turn ? Result<void>() : ask_page(pipeline, now);
+  if (!scan_->needs_turn) return begin_reading(pipeline, now);
+  // Turns come and go too fast for a scan to have seen them all.
+  scan_->others.insert(lease_.keys().begin(), lease_.keys().end());
+  return {};
 }
 
 Result<void> Mirror::take_page(const Reply& reply, Pipeline& pipeline, SteadyTime now) {

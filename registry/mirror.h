@@ -55,10 +55,11 @@ class Mirror {
 
   // S named this key.
   void name(std::string_view key);
-  // So many keys are named that reading everything is cheaper: a kRebuild is due.
+  // So many keys are named that reading everything is cheaper: a kRebuild is due, unless one is
+  // about to read.
   bool overwhelmed() const;
-  // Begins a scan, dropping one under way; kRebuild also drops the keys named so far. A scan of
-  // many keys waits for its turn (lease.h); named keys do not.
+  // Begins a scan, dropping one under way. A scan of many keys waits for its turn (lease.h), while
+  // keys that are named go on being read; when a kRebuild begins to read it drops those.
   Result<void> begin_scan(Purpose purpose, Pipeline& pipeline, SteadyTime now);
   // The link is gone, with all that was asked. The replica stays.
   void disconnect() noexcept;
@@ -106,19 +107,22 @@ class Mirror {
     Purpose purpose = Purpose::kRebuild;
     SteadyTime began;
     bool needs_turn = false;
-    bool waits_for_turn = false;
+    bool reading = false;  // the first page has been asked for
     bool with_ttl = false;
     bool names_only = false;       // second try of the proof: certificates have been read
     std::size_t unread = 0;        // keys asked for and not answered yet
     std::set<std::string> others;  // keys that may have a TTL and are not certificates
     std::string cursor = "0";
-    bool page_waiting = false;  // asked for and not answered yet
+    bool page_waiting = true;  // asked for and not answered yet, or not its time yet
     SteadyTime page_asked;
     std::optional<SteadyTime> page_due;  // an audit rests between pages
   };
 
   Result<void> ask_named(Pipeline& pipeline);
   Result<void> ask_turn(Pipeline& pipeline, SteadyTime now);
+  Result<void> begin_reading(Pipeline& pipeline, SteadyTime now);
+  bool rebuild_waits() const;
+  bool too_many_named() const;
   Result<void> ask_page(Pipeline& pipeline, SteadyTime now);
   Result<void> ask_end(Pipeline& pipeline, SteadyTime now);
   Result<void> scan_with_ttl(Pipeline& pipeline, SteadyTime now);

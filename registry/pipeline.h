@@ -26,7 +26,7 @@ struct Request {
     kScanBegin,    // INFO keyspace before a scan
     kLease,        // SET of a turn to scan
     kScan,         // one page
-    kNothing,      // a reply that nobody needs: to MULTI, QUEUED
+    kNothing,      // a reply that nobody needs: to MULTI, QUEUED, a turn kept
     kScanEnd,      // behind everything a scan has read
     kPulse,        // SET of the canary
     kMeta,         // HMGET of the data set's facts

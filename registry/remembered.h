@@ -17,6 +17,7 @@ struct Remembered {
   // confirms.
   std::vector<std::string> regressions = {};
   std::string confirmed = {};  // meta's, as last read
+  bool lost = false;           // writes were lost, and no full reconcile has been through since
 
   bool operator==(const Remembered&) const = default;
 };

@@ -256,6 +256,7 @@ void write_remembered(Output& out, const Remembered& remembered) {
   out.number(remembered.seq);
   out.text(remembered.data_set);
   out.text(remembered.confirmed);
+  out.number(static_cast<std::uint8_t>(remembered.lost));
   for (const std::string& key : remembered.regressions) {
     out.number(kRegression);
     out.text(key);
@@ -473,6 +474,7 @@ bool Reader::read_entry(Input& in, std::uint8_t tag) {
       found_.remembered.seq = in.number<std::uint64_t>();
       found_.remembered.data_set = in.text();
       found_.remembered.confirmed = in.text();
+      found_.remembered.lost = in.number<std::uint8_t>() != 0;
       return true;
     case kRegression:
       found_.remembered.regressions.push_back(in.text());

@@ -185,7 +185,7 @@ Sync::Thread::Thread(SyncOptions options, Replica& replica, Changes& changes, Ou
       board_(instance_, options_.age_at_start, options_.remembered),
       data_set_(options_.remembered, options_.hold_on_data_loss, options_.device_id_rule, outbox,
                 log),
-      lease_(schema_, instance_, options_.lease_free_keys, log),
+      lease_(schema_, instance_, {options_.lease_free_keys, options_.lease_patience}, log),
       mirror_(schema_, options_.endpoint.database, data_set_.fence(), lease_, replica, changes,
               log),
       mail_(schema_, {options_.broker, instance_, options_.version}, outbox, log),

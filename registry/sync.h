@@ -59,6 +59,7 @@ struct SyncOptions {
   std::chrono::milliseconds backoff_max{500};
   std::chrono::seconds reconcile_interval{600};  // anti-entropy: a full scan this often
   std::uint64_t lease_free_keys = 50'000;        // a larger registry is read in turns (lease.h)
+  std::chrono::seconds lease_patience{300};
 };
 
 // A snapshot of how the thread is doing. Counters never go down.

@@ -241,6 +241,24 @@ TEST_CASE("status says what a broker holds back", "[cli][registry]") {
   CHECK(cli.json({"status"})["brokers"][0]["status"]["absent_held"] == 12);
 }
 
+TEST_CASE("nobody confirms unseen what a broker that still reads may keep", "[cli][registry]") {
+  const Cli cli;
+  broker_says(cli, "gateway-1", "", "0", "1");
+  cli.redis.cli({"HSET", "leafgate:broker:gateway-2", "sync", "syncing"});
+
+  const Ran refused = cli.run({"registry", "confirm", "--yes"});
+  CHECK(refused.status == 1);
+  CHECK_THAT(refused.err, ContainsSubstring("gateway-2") && ContainsSubstring("--while-reading"));
+  CHECK(cli.redis.cli({"HGET", "leafgate:meta", "confirmed"}).empty());
+  CHECK_THAT(cli.run({"registry", "regressions"}).out,
+             ContainsSubstring("gateway-2 still reads the registry"));
+  CHECK(cli.json({"registry", "regressions"})["still_reading"][0] == "gateway-2");
+  CHECK(cli.run({"registry", "confirm", "--dry-run"}).status == 0);
+
+  CHECK(cli.run({"registry", "confirm", "--yes", "--while-reading"}).status == 0);
+  CHECK(cli.redis.cli({"HGET", "leafgate:meta", "confirmed"}) == "1");
+}
+
 TEST_CASE("regressions are listed until somebody decides", "[cli][registry]") {
   const Cli cli;
   const CertFiles dev1 = device("dev1");

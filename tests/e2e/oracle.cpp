@@ -11,12 +11,15 @@ Oracle::Oracle(std::size_t devices, std::chrono::milliseconds bound)
 
 void Oracle::change_begins(std::size_t device, bool admits, Time at) {
   const std::lock_guard lock(mutex_);
+  const Change& last = changes_[device].back();
+  if (last.admits == admits && last.end != Time::max()) return;
   changes_[device].push_back({admits, at, Time::max()});
 }
 
 void Oracle::change_ended(std::size_t device, Time at) {
   const std::lock_guard lock(mutex_);
-  changes_[device].back().end = at;
+  Change& last = changes_[device].back();
+  if (last.end == Time::max()) last.end = at;
 }
 
 void Oracle::trouble_begins(Time at) {

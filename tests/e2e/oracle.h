@@ -21,7 +21,8 @@ class Oracle {
   // Redis meanwhile; otherwise so long after that was over. All records refuse at the start.
   Oracle(std::size_t devices, std::chrono::milliseconds bound);
 
-  // Around the making of a change: at some moment in between it happens.
+  // Around the making of a change: at some moment in between it happens. One that leaves the answer
+  // as it was, and settled, excuses nothing.
   void change_begins(std::size_t device, bool admits, Time at);
   void change_ended(std::size_t device, Time at);
   // Around whatever may keep changes from the broker. One at a time.

@@ -48,6 +48,16 @@ TEST_CASE("the oracle judges nothing from a change until the bound after it", "[
   CHECK(oracle.verdict().rightly_served == 0);
 }
 
+TEST_CASE("a change that changes nothing excuses nothing", "[oracle]") {
+  Oracle oracle(1, kBound);
+  turn_on_between_10_and_11(oracle);
+  oracle.change_begins(0, true, at(20));
+  oracle.not_served(0, at(20), at(21));
+  oracle.change_ended(0, at(22));
+  oracle.not_served(0, at(22), at(23));
+  CHECK(oracle.verdict().refused_though_yes == 2);
+}
+
 TEST_CASE("a device that nobody turned on is refused from the start", "[oracle]") {
   Oracle oracle(2, kBound);
   oracle.change_begins(1, true, at(1));

@@ -95,6 +95,24 @@ TEST_CASE("a confirmation made while nobody listened ends what was kept before i
   CHECK(older.regressed("cert:a"));
 }
 
+TEST_CASE("a loss that was not read through is remembered", "[fence]") {
+  Fence fence(ours(5), true);
+  fence.take(Replication{"history", 100, "", -1});
+  const std::uint64_t before = fence.version();
+  fence.disconnect();
+  CHECK(fence.take(Replication{"other", 90, "history", 90}));
+  CHECK(fence.version() > before);
+  CHECK(fence.remembered().lost);
+
+  Fence next(fence.remembered(), true);
+  CHECK(next.distrusts());
+  next.take(meta("ours", 5));
+  CHECK(next.distrusts());
+  next.reconciled();
+  CHECK_FALSE(next.distrusts());
+  CHECK_FALSE(next.remembered().lost);
+}
+
 TEST_CASE("a seq below the highest seen is distrusted until a reconcile is through", "[fence]") {
   Fence fence(ours(5), true);
   CHECK(fence.take(meta("ours", 4)));

@@ -60,7 +60,7 @@ std::string unsealed(const std::string& file) {
   return file.substr(0, file.size() - 32);
 }
 
-const Remembered kRemembered{"set-1", 77, {"cert:ab", "block:device:dev9"}, "76"};
+const Remembered kRemembered{"set-1", 77, {"cert:ab", "block:device:dev9"}, "76", true};
 
 void fill(Replica& replica) {
   for (std::uint64_t i = 0; i < 7; ++i)
@@ -130,14 +130,14 @@ TEST_CASE("the file is the same bytes on any machine", "[snapshot]") {
   Replica replica;
   replica.put(policy::Fingerprint{{0xaa}}, {CertState::kRevoked}, 9);
   REQUIRE(write_snapshot(dir / "snapshot", replica, "p:", at(0x0102), [] {
-    return Remembered{"x", 3, {}, "y"};
+    return Remembered{"x", 3, {}, "y", true};
   }));
   using namespace std::string_view_literals;
   std::string expected;
   for (const std::string_view part :
        {"leafsnap\1\0\0\0\2\1\0\0\0\0\0\0\2\0\0\0p:"sv, "C\xaa"sv,
         "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"sv,
-        "\xff\xff\xff\xff\xff\xff\5\0"sv, "M\3\0\0\0\0\0\0\0\1\0\0\0x\1\0\0\0y"sv,
+        "\xff\xff\xff\xff\xff\xff\5\0"sv, "M\3\0\0\0\0\0\0\0\1\0\0\0x\1\0\0\0y\1"sv,
         "E\1\0\0\0\0\0\0\0"sv})
     expected += part;
   CHECK(read_file(dir / "snapshot") == sealed(expected));

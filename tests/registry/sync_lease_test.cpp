@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <set>
 #include <sstream>
 
 #include "tests/catch.h"
 #include "tests/registry/sync_fixture.h"
+#include "tests/support/delay_proxy.h"
 
 using namespace leafgate;
 using namespace leafgate::test;
@@ -162,11 +164,81 @@ TEST_CASE("a flush is seen at once although no turn is free", "[sync][lease]") {
   fill(redis);
   Watcher watcher(in_turns(redis));
   REQUIRE(watcher.settled());
-  take_all_turns(redis);
 
-  redis.cli({"flushall"});
+  // The flush takes turns with it: they are taken again in the same moment.
+  registry::Client client = redis.client();
+  std::vector<Command> commands = {{"MULTI"}, {"FLUSHALL"}};
+  for (const std::string& key : kSchema.leases())
+    commands.push_back({"SET", key, "somebody", "PX", "60000"});
+  commands.push_back({"EXEC"});
+  REQUIRE(client.pipeline(commands).ok());
+
   CHECK(watcher.sees(kA, "none"));
   CHECK(watcher.live());
+}
+
+TEST_CASE("a turn lasts as long as the reading, and ends by itself when the reader dies",
+          "[sync][lease]") {
+  RedisServer redis;
+  fill(redis);
+  DelayProxy proxy(redis.port());
+  proxy.set_delay(milliseconds(250));
+  registry::SyncOptions options = in_turns(redis);
+  options.endpoint.port = static_cast<std::uint16_t>(proxy.port());
+  options.answer_deadline = seconds(10);
+  auto watcher = std::make_unique<Watcher>(options);
+  const std::string mine = watcher->sync.status().instance;
+  const auto holder = [&] { return redis.cli({"get", kSchema.leases()[0]}); };
+  REQUIRE(eventually([&] { return holder() == mine; }));
+
+  // 20 pages of half a second: longer than a turn lives without its holder.
+  std::set<std::string> holders;
+  while (!watcher->sync.status().ever_synced)
+    holders.insert(holder());
+  holders.erase("");  // given back, just before the status says so
+  CHECK(holders == std::set<std::string>{mine});
+
+  drop_links(redis);
+  REQUIRE(eventually([&] { return holder() == mine; }, seconds(20)));
+  watcher.reset();
+  CHECK(holder() == mine);
+  CHECK(eventually([&] { return holder().empty(); }));
+}
+
+TEST_CASE("a turn that nobody gets is not waited for without end", "[sync][lease]") {
+  RedisServer redis;
+  fill(redis);
+  for (const std::string& key : kSchema.leases())
+    redis.cli({"set", key, "somebody"});  // for good
+  registry::SyncOptions options = in_turns(redis);
+  options.lease_patience = seconds(1);
+  Watcher watcher(options);
+
+  CHECK(watcher.live());
+  CHECK(watcher.settled());
+  CHECK(watcher.log().find("registry_lease_refused") != std::string::npos);
+  CHECK(redis.cli({"get", kSchema.leases()[0]}) == "somebody");
+}
+
+TEST_CASE("what is named while a rebuild waits is read, however much it is", "[sync][lease]") {
+  RedisServer redis;
+  fill(redis);
+  Watcher watcher(in_turns(redis));
+  REQUIRE(watcher.settled());
+  take_all_turns(redis);
+  // More than is read one by one.
+  redis.cli({"eval",
+             "for i = 1, 20000 do redis.call('HSET', "
+             "'leafgate:cert:' .. string.format('%064x', i), 'state', 'revoked') end",
+             "0"});
+  policy::Fingerprint last{};
+  last.bytes[30] = 20000 / 256;
+  last.bytes[31] = 20000 % 256;
+
+  CHECK(watcher.sees(last, "revoked"));
+  end_turns(redis);
+  CHECK(watcher.settled());
+  CHECK(differences(redis, watcher.replica) == "");
 }
 
 TEST_CASE("a turn is given back, and kept over a link that was lost", "[sync][lease]") {

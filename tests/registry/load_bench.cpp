@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Measures the registry's sync on a private Redis: the first load of many records, the memory they
 // take, the time from HSET to a reader of the replica (of every replica, where several brokers are
-// played), and how long after a restart of Redis all of them have proven that they are equal to it.
+// played; also while one more loads), and how long after a restart of Redis all of them have proven
+// that they are equal to it.
 //
 //   registry_bench [records] [trials] [brokers]
 #include <algorithm>
@@ -81,7 +82,7 @@ bool all_see(const Watchers& watchers, const policy::Fingerprint& which, policy:
 }
 
 void measure_changes(const RedisServer& redis, const Watchers& watchers, std::size_t records,
-                     int trials) {
+                     int trials, const char* what) {
   const registry::Schema schema;
   registry::Client client = redis.client();
   std::vector<double> us;
@@ -97,7 +98,16 @@ void measure_changes(const RedisServer& redis, const Watchers& watchers, std::si
     us.push_back(seconds_since(start) * 1e6);
     std::this_thread::sleep_for(milliseconds(2));
   }
-  print_percentiles("HSET -> visible to every broker", us);
+  print_percentiles(what, us);
+}
+
+// What those that are live feel of one that has just started.
+void measure_beside_a_load(const RedisServer& redis, const Watchers& watchers, std::size_t records,
+                           int trials) {
+  const Watcher newcomer(redis, "newcomer");
+  measure_changes(redis, watchers, records, trials, "the same, while another broker loads");
+  std::printf("the other one was %s then\n",
+              newcomer.sync.status().ever_synced ? "done" : "still loading");
 }
 
 bool wait_for_all(const Watchers& watchers) {
@@ -152,7 +162,8 @@ int main(int argc, char** argv) {
   std::printf("tables %.1f MB (%.1f bytes a record), process grew by %.1f MB\n", table_mb,
               table_mb * 1e6 / double(std::max<std::size_t>(records, 1)),
               double(resident_kb() - before_kb) / 1e3);
-  measure_changes(redis, watchers, records, trials);
+  measure_changes(redis, watchers, records, trials, "HSET -> visible to every broker");
+  measure_beside_a_load(redis, watchers, records, trials);
   measure_restart(redis, watchers);
   return 0;
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "registry/replica.h"
 
+#include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <map>
 #include <random>
 #include <set>
@@ -216,6 +218,23 @@ TEST_CASE("blocks of devices and of issuers are kept apart", "[replica]") {
     visited.push_back(std::string(kind) + " " + id);
   });
   CHECK(visited == std::vector<std::string>{"issuer ab12"});
+}
+
+TEST_CASE("fingerprints that somebody made alike are spread like any others", "[replica]") {
+  Replica replica;
+  constexpr std::uint32_t kRecords = 50'000;
+  policy::Fingerprint alike{};  // 24 bytes in common, as far as one gets who searches for them
+  for (std::uint32_t i = 0; i < kRecords; ++i) {
+    std::memcpy(alike.bytes.data() + 28, &i, sizeof i);
+    replica.put(alike, record(CertState::kActive), 1);
+  }
+  std::vector<Replica::Packed> shard;
+  std::size_t largest = 0;
+  for (std::size_t i = 0; i < Replica::kShards; ++i) {
+    replica.copy_shard(i, shard);
+    largest = std::max(largest, shard.size());
+  }
+  CHECK(largest < 3 * kRecords / Replica::kShards);
 }
 
 TEST_CASE("a record takes at most 57 bytes once there are many", "[replica]") {

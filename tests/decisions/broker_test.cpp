@@ -18,8 +18,10 @@
 namespace leafgate::test {
 namespace {
 
-constexpr int kNotAuthorized3 = 5;     // MQTT 3.1.1 §3.2.2.3
-constexpr int kNotAuthorized = 0x87;   // MQTT 5 §3.2.2.2
+constexpr int kNotAuthorized3 = 5;    // MQTT 3.1.1 §3.2.2.3
+constexpr int kNotAuthorized = 0x87;  // MQTT 5 §3.2.2.2
+constexpr int kClientIdentifierNotValid = 0x85;
+constexpr int kServerUnavailable = 0x88;
 constexpr int kSubackFailure3 = 0x80;  // MQTT 3.1.1 §3.9.3
 
 policy::Time system_now() {
@@ -100,6 +102,7 @@ class Theatre {
   }
 
   std::string log() const { return broker_.log(); }
+  bool is_2_1() const { return broker_.is_2_1(); }
 
   Stage stage;
 
@@ -159,13 +162,21 @@ void check_topic(MqttClient& client, const Case& c, int version) {
   }
 }
 
+// Of the CONNACK: docs/decision.md, "What the client sees".
+int refusal_code(policy::Reason reason, int version, bool is_2_1) {
+  if (version != 5) return kNotAuthorized3;
+  if (is_2_1 && reason == policy::Reason::kClientIdMismatch) return kClientIdentifierNotValid;
+  if (is_2_1 && reason == policy::Reason::kRegistryStale) return kServerUnavailable;
+  return kNotAuthorized;
+}
+
 void check_device(Theatre& theatre, const Case& c, const CertFiles& certificate, int version) {
   MqttClient client;
   const auto connected = client.connect(theatre.client(c, certificate, version));
   const bool admitted = c.allow || c.reason == policy::Reason::kTopicNotAllowed;
   if (!admitted) {
     CHECK(connected == Connected::kRefused);
-    CHECK(client.connack_code() == (version == 5 ? kNotAuthorized : kNotAuthorized3));
+    CHECK(client.connack_code() == refusal_code(c.reason, version, theatre.is_2_1()));
     return;
   }
   CHECK(connected == Connected::kAccepted);

@@ -55,8 +55,8 @@ void World::set_state(const CertFiles& certificate, const std::string& state) co
 }
 
 void World::settle() {
-  // A change is visible to the next decision, and changes are applied in the order in which Redis
-  // saw them: once this probe's has arrived, so have all earlier ones.
+  // A change is visible to the next decision, and a live broker applies changes in the order in
+  // which Redis saw them: once this probe's has arrived, so have all earlier ones.
   if (probe_.fingerprint.empty()) probe_ = device(kProbe, "");
   probe_active_ = !probe_active_;
   set_state(probe_, probe_active_ ? "active" : "inactive");

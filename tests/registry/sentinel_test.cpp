@@ -26,15 +26,6 @@ const std::string kKeyA = kSchema.cert(kA);
 // machines that have other things to do.
 constexpr seconds kSwitch{10};
 
-void fill(const RedisServer& redis, std::uint64_t records) {
-  Client client = redis.client();
-  std::vector<Command> commands;
-  for (std::uint64_t i = 0; i < records; ++i) {
-    commands.push_back({"HSET", kSchema.cert(fingerprint(i)), "state", "active"});
-  }
-  REQUIRE(client.pipeline(commands).ok());
-}
-
 void wait_for_replica(const SentinelTrio& trio) {
   REQUIRE(eventually([&] { return trio.first.cli({"dbsize"}) == trio.second.cli({"dbsize"}); },
                      seconds(30)));
@@ -57,13 +48,6 @@ bool is_heard_at(const RedisServer& redis) {
     }
   }
   return false;
-}
-
-std::size_t count(const std::string& text, const std::string& word) {
-  std::size_t found = 0;
-  for (std::size_t at = text.find(word); at != std::string::npos; at = text.find(word, at + 1))
-    ++found;
-  return found;
 }
 
 }  // namespace
@@ -161,8 +145,8 @@ TEST_CASE("without a majority a live link is kept, which is said once", "[sentin
   CHECK(eventually([&] { return watcher.sync.status().last_error.empty(); }, seconds(30)));
   trio.sentinels[1].thaw();
   const std::string log = watcher.log();
-  CHECK(count(log, "sentinels_away") == 1);
-  CHECK(count(log, "sentinels_back") == 1);
+  CHECK(occurrences(log, "sentinels_away") == 1);
+  CHECK(occurrences(log, "sentinels_back") == 1);
 }
 
 TEST_CASE("without a majority nobody is dialled", "[sentinel]") {

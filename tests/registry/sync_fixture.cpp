@@ -132,6 +132,14 @@ policy::Fingerprint fingerprint(std::uint64_t n) {
   return made;
 }
 
+void fill(const RedisServer& redis, std::uint64_t records) {
+  const Schema schema;
+  std::vector<Command> commands;
+  for (std::uint64_t i = 0; i < records; ++i)
+    commands.push_back({"HSET", schema.cert(fingerprint(i)), "state", "active"});
+  if (!redis.client().pipeline(commands)) throw std::runtime_error("cannot fill the registry");
+}
+
 Watcher::Watcher(const RedisServer& redis, std::string broker)
     : Watcher(options(redis, std::move(broker))) {}
 

@@ -22,6 +22,9 @@ namespace leafgate::test {
 // The fingerprint number `n`, spread over all bits as a digest would be.
 policy::Fingerprint fingerprint(std::uint64_t n);
 
+// Certificates number 0 to `records` - 1, active.
+void fill(const RedisServer& redis, std::uint64_t records);
+
 struct Watcher {
   // Starts at once, with deadlines that suit a test.
   explicit Watcher(const RedisServer& redis, std::string broker = "gateway-1");

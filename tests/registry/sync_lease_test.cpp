@@ -24,14 +24,6 @@ const policy::Fingerprint kA = fingerprint(1);
 const std::string kKeyA = kSchema.cert(kA);
 constexpr std::uint64_t kRecords = 5000;
 
-void fill(const RedisServer& redis) {
-  registry::Client client = redis.client();
-  std::vector<Command> commands;
-  for (std::uint64_t i = 0; i < kRecords; ++i)
-    commands.push_back({"HSET", kSchema.cert(fingerprint(i)), "state", "active"});
-  REQUIRE(client.pipeline(commands).ok());
-}
-
 registry::SyncOptions in_turns(const RedisServer& redis, std::string broker = "gateway-1") {
   registry::SyncOptions options = Watcher::options(redis, std::move(broker));
   options.lease_free_keys = kRecords / 2;
@@ -69,13 +61,6 @@ class Monitor {
   Process process_;
 };
 
-std::size_t count(const std::string& text, const std::string& word) {
-  std::size_t found = 0;
-  for (std::size_t at = text.find(word); at != std::string::npos; at = text.find(word, at + 1))
-    ++found;
-  return found;
-}
-
 // By what MONITOR printed: how many clients were, at most, between their first and last SCAN.
 std::size_t most_at_once(const std::string& monitor) {
   std::map<std::string, std::pair<std::size_t, std::size_t>> spans;  // by the client's address
@@ -101,7 +86,7 @@ std::size_t most_at_once(const std::string& monitor) {
 
 TEST_CASE("of many brokers that lost redis, two at a time read everything", "[sync][lease]") {
   RedisServer redis;
-  fill(redis);
+  fill(redis, kRecords);
   std::vector<std::unique_ptr<Watcher>> watchers;
   for (int i = 0; i < 8; ++i)
     watchers.push_back(std::make_unique<Watcher>(in_turns(redis, "gateway-" + std::to_string(i))));
@@ -124,7 +109,7 @@ TEST_CASE("of many brokers that lost redis, two at a time read everything", "[sy
 
 TEST_CASE("who waits for its turn goes on following what changes", "[sync][lease]") {
   RedisServer redis;
-  fill(redis);
+  fill(redis, kRecords);
   Watcher watcher(in_turns(redis));
   REQUIRE(watcher.settled());
   take_all_turns(redis);
@@ -148,7 +133,7 @@ TEST_CASE("who waits for its turn goes on following what changes", "[sync][lease
 TEST_CASE("who knows nothing yet waits for its turn too, and no longer than a turn that was left",
           "[sync][lease]") {
   RedisServer redis;
-  fill(redis);
+  fill(redis, kRecords);
   for (const std::string& key : kSchema.leases())
     redis.cli({"set", key, "somebody", "px", "1500"});
   Watcher watcher(in_turns(redis));
@@ -161,7 +146,7 @@ TEST_CASE("who knows nothing yet waits for its turn too, and no longer than a tu
 
 TEST_CASE("a flush is seen at once although no turn is free", "[sync][lease]") {
   RedisServer redis;
-  fill(redis);
+  fill(redis, kRecords);
   Watcher watcher(in_turns(redis));
   REQUIRE(watcher.settled());
 
@@ -180,7 +165,7 @@ TEST_CASE("a flush is seen at once although no turn is free", "[sync][lease]") {
 TEST_CASE("a turn lasts as long as the reading, and ends by itself when the reader dies",
           "[sync][lease]") {
   RedisServer redis;
-  fill(redis);
+  fill(redis, kRecords);
   DelayProxy proxy(redis.port());
   proxy.set_delay(milliseconds(250));
   registry::SyncOptions options = in_turns(redis);
@@ -207,7 +192,7 @@ TEST_CASE("a turn lasts as long as the reading, and ends by itself when the read
 
 TEST_CASE("a turn that nobody gets is not waited for without end", "[sync][lease]") {
   RedisServer redis;
-  fill(redis);
+  fill(redis, kRecords);
   for (const std::string& key : kSchema.leases())
     redis.cli({"set", key, "somebody"});  // for good
   registry::SyncOptions options = in_turns(redis);
@@ -222,7 +207,7 @@ TEST_CASE("a turn that nobody gets is not waited for without end", "[sync][lease
 
 TEST_CASE("what is named while a rebuild waits is read, however much it is", "[sync][lease]") {
   RedisServer redis;
-  fill(redis);
+  fill(redis, kRecords);
   Watcher watcher(in_turns(redis));
   REQUIRE(watcher.settled());
   take_all_turns(redis);
@@ -243,7 +228,7 @@ TEST_CASE("what is named while a rebuild waits is read, however much it is", "[s
 
 TEST_CASE("a turn is given back, and kept over a link that was lost", "[sync][lease]") {
   RedisServer redis;
-  fill(redis);
+  fill(redis, kRecords);
   Watcher watcher(in_turns(redis));
   REQUIRE(watcher.settled());
   // As if it had died in the middle of its turn.
@@ -259,7 +244,7 @@ TEST_CASE("a turn is given back, and kept over a link that was lost", "[sync][le
 
 TEST_CASE("comparisons have a turn of their own", "[sync][lease]") {
   RedisServer redis;
-  fill(redis);
+  fill(redis, kRecords);
   const std::string key = kSchema.leases().back();
   redis.cli({"set", key, "somebody", "px", "60000"});
   registry::SyncOptions options = in_turns(redis);
@@ -269,7 +254,7 @@ TEST_CASE("comparisons have a turn of their own", "[sync][lease]") {
   REQUIRE(watcher.settled());
 
   const Monitor monitor(redis);
-  CHECK(eventually([&] { return count(monitor.text(), key + "\" \"" + mine) >= 3; }));
+  CHECK(eventually([&] { return occurrences(monitor.text(), key + "\" \"" + mine) >= 3; }));
   CHECK(watcher.sync.status().full_syncs == 1);
   CHECK(watcher.settled());
 
@@ -280,7 +265,7 @@ TEST_CASE("comparisons have a turn of their own", "[sync][lease]") {
 
 TEST_CASE("who may not take turns, or cannot, goes without", "[sync][lease]") {
   RedisServer redis;
-  fill(redis);
+  fill(redis, kRecords);
   SECTION("for want of a right") {
     redis.cli({"acl", "setuser", "default", "resetkeys", "%R~leafgate:cert:*",
                "%R~leafgate:block:*", "%R~leafgate:meta", "~leafgate:pulse:*"});

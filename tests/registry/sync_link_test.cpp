@@ -25,15 +25,6 @@ const policy::Fingerprint kB = fingerprint(2);
 const std::string kKeyA = kSchema.cert(kA);
 const std::string kKeyB = kSchema.cert(kB);
 
-void fill(const RedisServer& redis, std::uint64_t records) {
-  registry::Client client = redis.client();
-  std::vector<Command> commands;
-  for (std::uint64_t i = 0; i < records; ++i) {
-    commands.push_back({"HSET", kSchema.cert(fingerprint(i)), "state", "active"});
-  }
-  REQUIRE(client.pipeline(commands).ok());
-}
-
 // The client ids of all connections that are S (they have subscribed) or D (they redirect).
 std::vector<std::string> connections(registry::Client& client, std::string_view which) {
   std::vector<std::string> ids;
@@ -59,14 +50,6 @@ std::size_t kill_connections(registry::Client& client, const std::string& which)
     }
   }
   return killed;
-}
-
-std::size_t count(const std::string& text, const std::string& word) {
-  std::size_t found = 0;
-  for (std::size_t at = text.find(word); at != std::string::npos; at = text.find(word, at + 1)) {
-    ++found;
-  }
-  return found;
 }
 
 registry::SyncOptions impatient(const RedisServer& redis) {
@@ -163,8 +146,8 @@ TEST_CASE("while there is no Redis the replica serves and grows older", "[sync]"
   CHECK(eventually([&] { return watcher.sync.status().last_error.empty(); }));
   // However often it was tried, each reason stands in the log once.
   const std::string log = watcher.log();
-  CHECK(count(log, "registry_down") >= 1);
-  CHECK(count(log, "Connection refused") <= 1);
+  CHECK(occurrences(log, "registry_down") >= 1);
+  CHECK(occurrences(log, "Connection refused") <= 1);
 }
 
 TEST_CASE("a Redis that restarts with its data is read anew", "[sync]") {
@@ -309,7 +292,7 @@ TEST_CASE("the password file is read at each log-in, and its content appears now
   CHECK(saw_unheard_changes(watcher));
   REQUIRE(watcher.settled());
   CHECK(differences(redis, watcher.replica) == "");
-  CHECK(count(watcher.log(), "secret") == 0);
+  CHECK(occurrences(watcher.log(), "secret") == 0);
 
   ::unlink((dir / "password").c_str());
   redis.cli({"client", "kill", "user", "broker"});

@@ -18,23 +18,6 @@ const Schema kSchema;
 const policy::Fingerprint kA = fingerprint(1);
 const std::string kKeyA = kSchema.cert(kA);
 
-std::size_t count(const std::string& text, const std::string& word) {
-  std::size_t found = 0;
-  for (std::size_t at = text.find(word); at != std::string::npos; at = text.find(word, at + 1)) {
-    ++found;
-  }
-  return found;
-}
-
-void fill(const RedisServer& redis, std::uint64_t records) {
-  registry::Client client = redis.client();
-  std::vector<Command> commands;
-  for (std::uint64_t i = 0; i < records; ++i) {
-    commands.push_back({"HSET", kSchema.cert(fingerprint(i)), "state", "active"});
-  }
-  REQUIRE(client.pipeline(commands).ok());
-}
-
 // The values of field `n` of all events, in order.
 std::vector<std::string> event_numbers(const RedisServer& redis) {
   registry::Client client = redis.client();
@@ -134,10 +117,10 @@ TEST_CASE("events wait while Redis takes no writes", "[sync]") {
   redis.cli({"config", "set", "maxmemory", "1"});
   for (int i = 0; i < 200; ++i)
     watcher.outbox.event({"refused", {{"n", std::to_string(i)}}});
-  REQUIRE(eventually([&] { return count(watcher.log(), "registry_write_refused") > 0; }));
+  REQUIRE(eventually([&] { return occurrences(watcher.log(), "registry_write_refused") > 0; }));
   redis.cli({"config", "set", "maxmemory", "0"});
   CHECK(eventually([&] { return event_numbers(redis).size() == 200; }));
-  CHECK(count(watcher.log(), "registry_write_refused") == 1);
+  CHECK(occurrences(watcher.log(), "registry_write_refused") == 1);
 }
 
 TEST_CASE("a broker that may not write events still keeps its replica", "[sync]") {
@@ -147,11 +130,11 @@ TEST_CASE("a broker that may not write events still keeps its replica", "[sync]"
   REQUIRE(watcher.live());
   for (int i = 0; i < 200; ++i)
     watcher.outbox.event({"refused", {}});
-  REQUIRE(eventually([&] { return count(watcher.log(), "registry_write_refused") > 0; }));
+  REQUIRE(eventually([&] { return occurrences(watcher.log(), "registry_write_refused") > 0; }));
   redis.cli({"hset", kKeyA, "state", "active"});
   CHECK(watcher.sees(kA, "active"));
   CHECK(watcher.sync.status().connects == 1);
-  CHECK(count(watcher.log(), "registry_write_refused") == 1);
+  CHECK(occurrences(watcher.log(), "registry_write_refused") == 1);
 }
 
 TEST_CASE("the broker's hash holds its status and ends without it", "[sync]") {
@@ -186,13 +169,13 @@ TEST_CASE("two live brokers of one name are noticed, a restarted one is not", "[
   REQUIRE(first.live());
   REQUIRE(tell(first));
   REQUIRE(tell(first));
-  CHECK(count(first.log(), "broker_name_taken") == 0);
+  CHECK(occurrences(first.log(), "broker_name_taken") == 0);
 
   Watcher second(redis);
   REQUIRE(second.live());
   REQUIRE(tell(second));
   REQUIRE(tell(first));
-  CHECK(eventually([&] { return count(first.log(), "broker_name_taken") == 1; }));
+  CHECK(eventually([&] { return occurrences(first.log(), "broker_name_taken") == 1; }));
 }
 
 TEST_CASE("a data set made for another device-id rule is warned of", "[sync]") {
@@ -200,12 +183,12 @@ TEST_CASE("a data set made for another device-id rule is warned of", "[sync]") {
   redis.cli({"hset", "leafgate:meta", "id", "x", "format", "1", "device_id", "san_uri"});
   Watcher watcher(redis);
   REQUIRE(watcher.live());
-  CHECK(eventually([&] { return count(watcher.log(), "device_id_rule_differs") == 1; }));
-  CHECK(count(watcher.log(), "registry_format_differs") == 0);
+  CHECK(eventually([&] { return occurrences(watcher.log(), "device_id_rule_differs") == 1; }));
+  CHECK(occurrences(watcher.log(), "registry_format_differs") == 0);
   redis.cli({"hset", "leafgate:meta", "device_id", "cn", "format", "2"});
-  CHECK(eventually([&] { return count(watcher.log(), "registry_format_differs") == 1; }));
+  CHECK(eventually([&] { return occurrences(watcher.log(), "registry_format_differs") == 1; }));
   REQUIRE(watcher.settled());
-  CHECK(count(watcher.log(), "device_id_rule_differs") == 1);
+  CHECK(occurrences(watcher.log(), "device_id_rule_differs") == 1);
 }
 
 TEST_CASE("an audit repairs what is different and says so", "[sync]") {
@@ -226,7 +209,7 @@ TEST_CASE("an audit repairs what is different and says so", "[sync]") {
 
   CHECK(eventually([&] { return watcher.sync.status().repairs == 5; }));
   CHECK(differences(redis, watcher.replica) == "");
-  CHECK(count(watcher.log(), "registry_repaired") == 5);
+  CHECK(occurrences(watcher.log(), "registry_repaired") == 5);
   CHECK(watcher.sync.status().state == SyncState::kLive);
 }
 

@@ -31,15 +31,6 @@ registry::SyncOptions options(const TlsRedis& redis) {
   return options;
 }
 
-void fill(const RedisServer& redis, std::uint64_t records) {
-  Client client = redis.client();
-  std::vector<Command> commands;
-  for (std::uint64_t i = 0; i < records; ++i) {
-    commands.push_back({"HSET", kSchema.cert(fingerprint(i)), "state", "active"});
-  }
-  REQUIRE(client.pipeline(commands).ok());
-}
-
 Error refusal(const Endpoint& endpoint, milliseconds timeout = seconds(10)) {
   const auto client = Client::connect(endpoint, timeout);
   REQUIRE_FALSE(client.ok());

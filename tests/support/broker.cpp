@@ -41,14 +41,6 @@ std::string yaml(const BrokerOptions& options) {
   return out + options.extra_yaml;
 }
 
-std::size_t occurrences(const std::string& text, const std::string& of) {
-  std::size_t count = 0;
-  for (auto at = text.find(of); at != std::string::npos; at = text.find(of, at + of.size())) {
-    ++count;
-  }
-  return count;
-}
-
 }  // namespace
 
 class Broker::Impl {

@@ -185,6 +185,14 @@ void write_file(const std::string& path, const std::string& text) {
   if (!file) fail("cannot write `" + path + "`");
 }
 
+std::size_t occurrences(const std::string& text, const std::string& of) {
+  std::size_t count = 0;
+  for (auto at = text.find(of); at != std::string::npos; at = text.find(of, at + of.size())) {
+    ++count;
+  }
+  return count;
+}
+
 bool eventually(const std::function<bool()>& done, milliseconds limit) {
   const auto end = std::chrono::steady_clock::now() + limit;
   for (;;) {

@@ -40,6 +40,8 @@ int free_port();
 
 std::string read_file(const std::string& path);
 void write_file(const std::string& path, const std::string& text);
+// How often `text` has `of`.
+std::size_t occurrences(const std::string& text, const std::string& of);
 
 // Polls until `done` says true; false when `limit` passes first.
 bool eventually(const std::function<bool()>& done, milliseconds limit = std::chrono::seconds(10));

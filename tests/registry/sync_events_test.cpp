@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every way a key can change in Redis reaches the replica.
+#include <cstdlib>
 #include <thread>
 
 #include "tests/catch.h"
@@ -19,6 +20,10 @@ const policy::Fingerprint kB = fingerprint(2);
 const std::string kKeyA = kSchema.cert(kA);
 const std::string kKeyB = kSchema.cert(kB);
 const std::string kElsewhere = "other:thing";
+
+policy::Time time_now() {
+  return std::chrono::time_point_cast<milliseconds>(std::chrono::system_clock::now());
+}
 
 enum class How { kPlain, kPipelined, kMulti, kLua };
 
@@ -250,6 +255,46 @@ TEST_CASE("a TTL set before the start is known after the first scan", "[sync]") 
   CHECK(watcher.replica.find(fingerprint(0))->gone_at != policy::kNever);
   CHECK(watcher.replica.find(fingerprint(5999))->gone_at == policy::kNever);
   CHECK(differences(redis, watcher.replica) == "");
+}
+
+TEST_CASE("short TTLs end their records on time among many far ones, without a word from Redis",
+          "[sync]") {
+  // A million in the nightly run.
+  const char* wanted = std::getenv("LEAFGATE_FAR_TTLS");
+  const std::uint64_t far = wanted != nullptr ? std::strtoull(wanted, nullptr, 10) : 20'000;
+  constexpr std::uint64_t kShort = 20;
+  RedisServer redis({.arguments = {"--enable-debug-command", "yes"}});
+  redis.cli({"debug", "set-active-expire", "0"});
+  registry::Client client = redis.client();
+  std::vector<Command> commands;
+  for (std::uint64_t i = 0; i < far; ++i) {
+    const std::string key = kSchema.cert(fingerprint(i));
+    commands.push_back({"HSET", key, "state", "active"});
+    commands.push_back({"PEXPIREAT", key, "1999999999123"});
+    if (commands.size() < 2000 && i + 1 < far) continue;
+    REQUIRE(client.pipeline(commands).ok());
+    commands.clear();
+  }
+  Watcher watcher(redis);
+  REQUIRE(watcher.live(std::chrono::minutes(2)));
+
+  const policy::Time end = time_now() + milliseconds(2000);
+  for (std::uint64_t i = 0; i < kShort; ++i) {
+    commands.push_back({"PEXPIREAT", kSchema.cert(fingerprint(i * (far / kShort))),
+                        std::to_string(end.time_since_epoch().count())});
+  }
+  REQUIRE(client.pipeline(commands).ok());
+
+  for (std::uint64_t i = 0; i < kShort; ++i) {
+    CHECK(eventually(
+        [&] { return watcher.replica.find(fingerprint(i * (far / kShort)))->gone_at == end; }));
+  }
+  std::this_thread::sleep_until(end);
+  const policy::Time now = time_now();
+  std::uint64_t admitted = 0;
+  for (std::uint64_t i = 0; i < far; ++i)
+    admitted += watcher.replica.find(fingerprint(i))->gone_at > now ? 1 : 0;
+  CHECK(admitted == far - kShort);
 }
 
 TEST_CASE("other keys with a TTL do not hide a certificate's", "[sync]") {

@@ -71,15 +71,14 @@ std::size_t most_at_once(const std::string& monitor) {
     const std::string client = line.substr(line.find('['), line.find(']') - line.find('['));
     spans.try_emplace(client, number, number).first->second.second = number;
   }
-  std::size_t most = 0;
+  std::ptrdiff_t most = 0;
   for (const auto& [unused, span] : spans) {
     const std::size_t first = span.first;
-    most =
-        std::max<std::size_t>(most, std::count_if(spans.begin(), spans.end(), [&](auto& other) {
-                                return other.second.first <= first && first <= other.second.second;
-                              }));
+    most = std::max(most, std::count_if(spans.begin(), spans.end(), [&](auto& other) {
+                      return other.second.first <= first && first <= other.second.second;
+                    }));
   }
-  return most;
+  return static_cast<std::size_t>(most);
 }
 
 }  // namespace

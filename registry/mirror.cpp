@@ -19,10 +19,11 @@ using std::chrono::system_clock;
 
 constexpr std::size_t kAskingMax = 512;  // named keys in flight
 // Two pages are in flight in a rebuild. Smaller ones keep named keys and other clients waiting
-// less.
-constexpr std::string_view kRebuildPage = "256";
-constexpr std::string_view kAuditPage = "128";
-constexpr std::string_view kNamesPage = "1000";
+// less; larger ones make up for a Redis that is far away, where each page takes as long as the way
+// there and back.
+constexpr std::int64_t kPage = 256;
+constexpr std::int64_t kPageMax = 2048;
+constexpr std::int64_t kNamesPage = 1000;
 constexpr int kAuditRest = 3;              // an audit works a quarter of the time
 constexpr std::size_t kOthersMax = 4096;   // keys with a TTL that a scan can tell from certificates
 constexpr std::size_t kNamedMin = 10'000;  // so many named keys are always read one by one
@@ -38,6 +39,13 @@ constexpr std::array kCertFields{field::kState, field::kRetireAt, field::kRevoke
 Time gone_at(std::int64_t answer) {
   if (answer < 0) return policy::kNever;
   return Time(milliseconds(answer));
+}
+
+// For a Redis that takes so long to answer. An audit has time.
+std::int64_t page_for(Mirror::Purpose purpose, SteadyTime::duration answer) {
+  const auto ms = std::chrono::ceil<milliseconds>(answer).count();
+  const std::int64_t page = std::clamp(kPage * ms, kPage, kPageMax);
+  return purpose == Mirror::Purpose::kAudit ? page / 2 : page;
 }
 
 }  // namespace
@@ -208,8 +216,7 @@ Result<void> Mirror::ask_ttl(std::string_view key, Request request, Pipeline& pi
 }
 
 Result<void> Mirror::ask_page(Pipeline& pipeline, SteadyTime now) {
-  std::string_view count = scan_->purpose == Purpose::kAudit ? kAuditPage : kRebuildPage;
-  if (scan_->names_only) count = kNamesPage;
+  const std::int64_t count = scan_->names_only ? kNamesPage : scan_->page;
   scan_->page_asked = now;
   scan_->page_due.reset();
   scan_->page_waiting = true;
@@ -217,7 +224,7 @@ Result<void> Mirror::ask_page(Pipeline& pipeline, SteadyTime now) {
   request.kind = Request::Kind::kScan;
   request.epoch = epoch_;
   return pipeline.send(std::move(request), {"SCAN", scan_->cursor, "MATCH", schema_.prefix() + "*",
-                                            "COUNT", std::string(count)});
+                                            "COUNT", std::to_string(count)});
 }
 
 // Its last answer comes behind those of all reads before it.
@@ -316,6 +323,7 @@ Result<void> Mirror::take_scan_answer(const Request& request, const Reply& reply
 Result<void> Mirror::take_begin(const Reply& reply, Pipeline& pipeline, SteadyTime now) {
   const std::optional<std::string_view> info = reply.text();
   if (!info || reply.is_error()) return unexpected("cannot ask redis for INFO keyspace", reply);
+  scan_->page = page_for(scan_->purpose, now - scan_->began);
   const Keyspace keyspace = parse_keyspace(*info, keyspace_line_);
   scan_->with_ttl = ttl_in_use_ || keyspace.expires > kOthersMax;
   const bool believed = fence_.absence() == Fence::Absence::kBelieved;

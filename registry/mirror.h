@@ -112,6 +112,7 @@ class Mirror {
     bool names_only = false;       // second try of the proof: certificates have been read
     std::size_t unread = 0;        // keys asked for and not answered yet
     std::set<std::string> others;  // keys that may have a TTL and are not certificates
+    std::int64_t page = 0;         // keys that a page is asked for
     std::string cursor = "0";
     bool page_waiting = true;  // asked for and not answered yet, or not its time yet
     SteadyTime page_asked;

@@ -5,6 +5,7 @@
 
 #include "tests/catch.h"
 #include "tests/registry/sync_fixture.h"
+#include "tests/support/delay_proxy.h"
 
 using namespace leafgate;
 using namespace leafgate::test;
@@ -295,6 +296,24 @@ TEST_CASE("short TTLs end their records on time among many far ones, without a w
   for (std::uint64_t i = 0; i < far; ++i)
     admitted += watcher.replica.find(fingerprint(i))->gone_at > now ? 1 : 0;
   CHECK(admitted == far - kShort);
+}
+
+TEST_CASE("a Redis that is far away is read in few pages", "[sync]") {
+  RedisServer redis;
+  fill(redis, 4000);
+  DelayProxy line(redis.port());
+  line.set_delay(milliseconds(5));
+  registry::SyncOptions options = Watcher::options(redis);
+  options.endpoint.port = static_cast<std::uint16_t>(line.port());
+  redis.cli({"config", "resetstat"});
+
+  Watcher watcher(options);
+
+  REQUIRE(watcher.live());
+  const std::string calls = "cmdstat_scan:calls=";
+  const std::string stats = redis.cli({"info", "commandstats"});
+  REQUIRE(stats.find(calls) != std::string::npos);
+  CHECK(std::atoi(stats.c_str() + stats.find(calls) + calls.size()) <= 6);  // 16 of 256 keys
 }
 
 TEST_CASE("other keys with a TTL do not hide a certificate's", "[sync]") {

@@ -22,6 +22,7 @@ namespace leafgate::test {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
 // A direction holds at most so much; then the sender has to wait, as on a real line.
@@ -72,7 +73,7 @@ struct Connection {
 };
 
 // False: the side is gone.
-bool take_in(int from, Held& held, milliseconds delay) {
+bool take_in(int from, Held& held, microseconds delay) {
   char buffer[65536];
   const ssize_t n = recv(from, buffer, sizeof buffer, 0);
   if (n < 0) return errno == EAGAIN;
@@ -102,14 +103,14 @@ class DelayProxy::Loop {
 
   int listen_anywhere();
   // Waits for something to do, for a short time at most, and does it.
-  void turn(milliseconds delay);
+  void turn(microseconds delay);
   void close_all() { connections_.clear(); }
 
  private:
   void accept_one();
   std::vector<pollfd> interests() const;
-  milliseconds until_next_due() const;
-  static void serve(Connection& connection, short client, short server, milliseconds delay);
+  microseconds until_next_due() const;
+  static void serve(Connection& connection, short client, short server, microseconds delay);
 
   const int target_port_;
   Socket listener_{socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
@@ -157,20 +158,20 @@ std::vector<pollfd> DelayProxy::Loop::interests() const {
   return entries;
 }
 
-milliseconds DelayProxy::Loop::until_next_due() const {
-  milliseconds wait = kLookAtStop;
+microseconds DelayProxy::Loop::until_next_due() const {
+  microseconds wait = kLookAtStop;
   for (const Connection& connection : connections_) {
     for (const Held* held : {&connection.to_server, &connection.to_client}) {
       if (held->chunks.empty()) continue;
-      const auto left = std::chrono::ceil<milliseconds>(held->chunks.front().due - Clock::now());
-      wait = std::clamp(left, milliseconds(0), wait);
+      const auto left = std::chrono::ceil<microseconds>(held->chunks.front().due - Clock::now());
+      wait = std::clamp(left, microseconds(0), wait);
     }
   }
   return wait;
 }
 
 void DelayProxy::Loop::serve(Connection& connection, short client, short server,
-                             milliseconds delay) {
+                             microseconds delay) {
   constexpr short kReadable = POLLIN | POLLHUP | POLLERR;
   const int client_fd = connection.client.get();
   const int server_fd = connection.server.get();
@@ -181,9 +182,10 @@ void DelayProxy::Loop::serve(Connection& connection, short client, short server,
   connection.over = !alive;
 }
 
-void DelayProxy::Loop::turn(milliseconds delay) {
+void DelayProxy::Loop::turn(microseconds delay) {
   std::vector<pollfd> entries = interests();
-  poll(entries.data(), entries.size(), static_cast<int>(until_next_due().count()));
+  const timespec wait{0, std::chrono::nanoseconds(until_next_due()).count()};
+  ppoll(entries.data(), entries.size(), &wait, nullptr);
   std::size_t at = 1;
   for (Connection& connection : connections_) {
     serve(connection, entries[at].revents, entries[at + 1].revents, delay);
@@ -205,7 +207,7 @@ DelayProxy::~DelayProxy() {
 
 void DelayProxy::run() {
   while (!stop_) {
-    loop_->turn(milliseconds(delay_ms_));
+    loop_->turn(microseconds(delay_us_));
     if (is_cut_) loop_->close_all();
   }
 }

@@ -20,7 +20,7 @@ class DelayProxy {
 
   int port() const { return port_; }
   // One way; an answer takes twice as long. Any thread.
-  void set_delay(std::chrono::milliseconds one_way) { delay_ms_ = one_way.count(); }
+  void set_delay(std::chrono::microseconds one_way) { delay_us_ = one_way.count(); }
   // Cut: every connection is closed, and new ones are closed as soon as they come. Any thread.
   void cut() { is_cut_ = true; }
   void mend() { is_cut_ = false; }
@@ -31,7 +31,7 @@ class DelayProxy {
   void run();
 
   int port_ = 0;
-  std::atomic<std::chrono::milliseconds::rep> delay_ms_{0};
+  std::atomic<std::chrono::microseconds::rep> delay_us_{0};
   std::atomic<bool> is_cut_{false};
   std::atomic<bool> stop_{false};
   std::unique_ptr<Loop> loop_;

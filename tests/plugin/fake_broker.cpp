@@ -52,6 +52,7 @@ const char* mosquitto_client_username(const mosquitto* client) {
 }
 
 void* mosquitto_client_certificate(const mosquitto* client) {
+  if (client->parsed) return client->parsed();
   if (client->certificate.empty()) return nullptr;
   return leafgate::certs::from_pem_or_der(client->certificate).value().front().release();
 }

@@ -19,6 +19,9 @@ struct mosquitto {
   std::optional<std::string> address = "127.0.0.1";
   std::optional<std::string> username;
   std::string certificate;  // PEM; empty: none
+  // Hands out a reference to what was parsed in the handshake, as Mosquitto does. Comes before
+  // `certificate`, which is parsed each time.
+  std::function<void*()> parsed;
   bool websocket = false;
   bool refuses_username = false;
 };

@@ -35,6 +35,10 @@ bool is_plain(std::uint32_t code_point) {
 
 bool is_plain_text(std::string_view text) {
   while (!text.empty()) {
+    if (text[0] >= ' ' && text[0] <= '~') {  // nearly all text there is
+      text.remove_prefix(1);
+      continue;
+    }
     const auto announced = sequence(static_cast<unsigned char>(text[0]));
     if (!announced || text.size() < announced->length) return false;
     std::uint32_t code_point = announced->bits;

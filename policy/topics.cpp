@@ -170,17 +170,33 @@ std::optional<TopicPattern::Slot> TopicPattern::slot_named(std::string_view name
 
 std::optional<std::string> TopicPattern::bind(const TopicValues& values) const {
   std::string filter;
-  for (const auto& part : parts_) {
-    filter += part.literal;
-    if (part.slot == Slot::kNone) continue;
-    const auto value = value_of(part.slot, values);
-    if (!is_safe_value(value)) return std::nullopt;
-    const bool slash_allowed = part.slot == Slot::kClientId && may_hold_slash(values);
-    if (!slash_allowed && value.find('/') != std::string_view::npos) return std::nullopt;
-    filter += value;
-  }
-  if (!is_topic_filter(filter)) return std::nullopt;  // too long once the values are in
+  if (!append(safe(values), filter)) return std::nullopt;
   return filter;
+}
+
+TopicValues TopicPattern::safe(const TopicValues& values) {
+  const auto or_absent = [](std::string_view value, bool slash_allowed = false) {
+    const bool has_slash = value.find('/') != std::string_view::npos;
+    return is_safe_value(value) && (slash_allowed || !has_slash) ? value : std::string_view();
+  };
+  return {.device = or_absent(values.device),
+          .client_id = or_absent(values.client_id, may_hold_slash(values)),
+          .common_name = or_absent(values.common_name),
+          .organizational_unit = or_absent(values.organizational_unit)};
+}
+
+bool TopicPattern::append(const TopicValues& safe, std::string& out) const {
+  const std::size_t begin = out.size();
+  for (const auto& part : parts_) {
+    out += part.literal;
+    if (part.slot == Slot::kNone) continue;
+    const auto value = value_of(part.slot, safe);
+    if (value.empty()) return false;
+    out += value;
+  }
+  // Well-formed like the sample that compile() looked at: a value is not empty and holds no
+  // wildcard, so only the length is new.
+  return out.size() - begin <= kFilterBytesMax;
 }
 
 std::string_view TopicPattern::value_of(Slot slot, const TopicValues& values) {
@@ -200,37 +216,60 @@ std::string_view TopicPattern::value_of(Slot slot, const TopicValues& values) {
 }
 
 BoundTopics::BoundTopics(const std::vector<TopicRule>& rules, const TopicValues& values) {
+  const TopicValues safe = TopicPattern::safe(values);
+  reserve(rules);
   for (std::size_t i = 0; i < rules.size(); ++i) {
-    const auto publish = bind_all(rules[i].publish, values);
-    const auto subscribe = bind_all(rules[i].subscribe, values);
-    if (!publish || !subscribe) continue;
+    const std::size_t text = text_.size();
+    const std::size_t publish = publish_.size();
+    const std::size_t subscribe = subscribe_.size();
     const int rule = static_cast<int>(i);
-    for (const auto& filter : *publish)
-      publish_.push_back({rule, filter});
-    for (const auto& filter : *subscribe)
-      subscribe_.push_back({rule, filter});
+    const bool whole = bind_all(rules[i].publish, safe, rule, publish_) &&
+                       bind_all(rules[i].subscribe, safe, rule, subscribe_);
+    if (whole) continue;
+    text_.resize(text);
+    publish_.resize(publish);
+    subscribe_.resize(subscribe);
   }
 }
 
-std::optional<std::vector<std::string>> BoundTopics::bind_all(
-    const std::vector<TopicPattern>& patterns, const TopicValues& values) {
-  std::vector<std::string> filters;
-  for (const auto& pattern : patterns) {
-    auto filter = pattern.bind(values);
-    if (!filter) return std::nullopt;
-    filters.push_back(std::move(*filter));
+// Near enough: a value takes about as many bytes as its placeholder.
+void BoundTopics::reserve(const std::vector<TopicRule>& rules) {
+  std::size_t bytes = 0;
+  std::size_t publish = 0;
+  std::size_t subscribe = 0;
+  for (const TopicRule& rule : rules) {
+    for (const auto* patterns : {&rule.publish, &rule.subscribe}) {
+      for (const TopicPattern& pattern : *patterns)
+        bytes += pattern.text().size();
+    }
+    publish += rule.publish.size();
+    subscribe += rule.subscribe.size();
   }
-  return filters;
+  text_.reserve(bytes);
+  publish_.reserve(publish);
+  subscribe_.reserve(subscribe);
+}
+
+bool BoundTopics::bind_all(const std::vector<TopicPattern>& patterns, const TopicValues& safe,
+                           int rule, std::vector<Bound>& out) {
+  for (const TopicPattern& pattern : patterns) {
+    const std::size_t begin = text_.size();
+    if (!pattern.append(safe, text_)) return false;
+    out.push_back({rule, static_cast<std::uint32_t>(begin),
+                   static_cast<std::uint32_t>(text_.size() - begin)});
+  }
+  return true;
 }
 
 std::optional<int> BoundTopics::allowing_rule(const TopicRequest& request) const {
-  const auto first = [](const std::vector<Bound>& bound, const auto& allows) -> std::optional<int> {
-    for (const auto& [rule, filter] : bound) {
-      if (allows(filter)) return rule;
+  const auto first = [this](const std::vector<Bound>& all,
+                            const auto& allows) -> std::optional<int> {
+    for (const Bound& bound : all) {
+      if (allows(filter(bound))) return bound.rule;
     }
     return std::nullopt;
   };
-  const auto matching = [&](std::string_view filter) { return matches(filter, request.topic); };
+  const auto matching = [&](std::string_view allowed) { return matches(allowed, request.topic); };
   switch (request.access) {
     case Access::kPublish:
       return first(publish_, matching);
@@ -239,7 +278,7 @@ std::optional<int> BoundTopics::allowing_rule(const TopicRequest& request) const
     case Access::kSubscribe: {
       const auto asked = strip_share(request.topic);
       if (!asked || !is_topic_filter(*asked)) return std::nullopt;
-      return first(subscribe_, [&](std::string_view filter) { return contains(filter, *asked); });
+      return first(subscribe_, [&](std::string_view allowed) { return contains(allowed, *asked); });
     }
   }
   return std::nullopt;

@@ -61,6 +61,8 @@ class TopicPattern {
   const std::string& text() const noexcept { return text_; }
 
  private:
+  friend class BoundTopics;
+
   enum class Slot : std::uint8_t { kNone, kDevice, kClientId, kCommonName, kOrganizationalUnit };
   struct Part {
     std::string literal;      // comes before the slot
@@ -69,6 +71,12 @@ class TopicPattern {
 
   static std::optional<Slot> slot_named(std::string_view name);
   static std::string_view value_of(Slot slot, const TopicValues& values);
+
+  // What of `values` may be substituted; the others are absent.
+  static TopicValues safe(const TopicValues& values);
+  // As bind(), for several patterns of one session: `safe` are safe() values, and the filter goes
+  // to the end of `out`. False when it cannot be bound; `out` may have grown by a part of it then.
+  bool append(const TopicValues& safe, std::string& out) const;
 
   std::string text_;
   std::vector<Part> parts_;
@@ -91,15 +99,22 @@ class BoundTopics {
   std::optional<int> allowing_rule(const TopicRequest& request) const;
 
  private:
+  // A filter in text_.
   struct Bound {
     int rule = 0;
-    std::string filter;
+    std::uint32_t begin = 0;
+    std::uint32_t size = 0;
   };
 
-  // nullopt when one of them cannot be bound.
-  static std::optional<std::vector<std::string>> bind_all(const std::vector<TopicPattern>& patterns,
-                                                          const TopicValues& values);
+  void reserve(const std::vector<TopicRule>& rules);
+  // False when one of them cannot be bound.
+  bool bind_all(const std::vector<TopicPattern>& patterns, const TopicValues& safe, int rule,
+                std::vector<Bound>& out);
+  std::string_view filter(const Bound& bound) const {
+    return std::string_view(text_).substr(bound.begin, bound.size);
+  }
 
+  std::string text_;  // one piece for all filters: sessions are many
   std::vector<Bound> publish_;
   std::vector<Bound> subscribe_;
 };

@@ -54,6 +54,30 @@ bool plus_contains_rest(Levels outer, std::string_view inner) {
   return (inner == "#" || inner == "/#") && !outer.done() && outer.level() == "#";
 }
 
+// matches() but for its `$`. Also of what is left of both behind bytes that they begin with alike,
+// when the filter's rest is empty or begins with `/`: the level that was cut counts as one.
+bool levels_match(std::string_view filter, std::string_view topic) {
+  Levels wanted(filter);
+  Levels given(topic);
+  for (; !wanted.done(); wanted.next(), given.next()) {
+    if (wanted.level() == "#") return true;  // also when `given` is done: `a/#` matches `a`
+    if (given.done()) return false;
+    if (wanted.level() != "+" && wanted.level() != given.level()) return false;
+  }
+  return given.done();
+}
+
+// How many bytes of `filter` each topic it matches begins with: those before its first wildcard,
+// without the `/` in between, since `a/#` matches `a`.
+std::size_t fixed_bytes(std::string_view filter) {
+  auto wildcard = filter.find('+');
+  if (wildcard == std::string_view::npos) {
+    if (!filter.ends_with('#')) return filter.size();
+    wildcard = filter.size() - 1;
+  }
+  return wildcard == 0 ? 0 : wildcard - 1;
+}
+
 Error invalid(std::string_view text, const std::string& why) {
   return Error{ErrorKind::kInvalid, "topic filter `" + std::string(text) + "`: " + why};
 }
@@ -84,14 +108,7 @@ bool is_topic_filter(std::string_view filter) {
 
 bool matches(std::string_view filter, std::string_view topic) {
   if (topic.empty() || (topic[0] == '$' && starts_with_wildcard(filter))) return false;
-  Levels wanted(filter);
-  Levels given(topic);
-  for (; !wanted.done(); wanted.next(), given.next()) {
-    if (wanted.level() == "#") return true;  // also when `given` is done: `a/#` matches `a`
-    if (given.done()) return false;
-    if (wanted.level() != "+" && wanted.level() != given.level()) return false;
-  }
-  return given.done();
+  return levels_match(filter, topic);
 }
 
 bool contains(std::string_view outer, std::string_view inner) {
@@ -255,21 +272,30 @@ bool BoundTopics::bind_all(const std::vector<TopicPattern>& patterns, const Topi
   for (const TopicPattern& pattern : patterns) {
     const std::size_t begin = text_.size();
     if (!pattern.append(safe, text_)) return false;
+    const std::string_view bound = std::string_view(text_).substr(begin);
     out.push_back({rule, static_cast<std::uint32_t>(begin),
-                   static_cast<std::uint32_t>(text_.size() - begin)});
+                   static_cast<std::uint32_t>(bound.size()),
+                   static_cast<std::uint32_t>(fixed_bytes(bound))});
   }
   return true;
 }
 
+// As matches(). Most filters are not the one: those differ from the topic in its fixed bytes.
+bool BoundTopics::does_match(const Bound& bound, std::string_view topic) const {
+  const std::string_view allowed = filter(bound);
+  if (bound.fixed == 0) return matches(allowed, topic);
+  if (!topic.starts_with(allowed.substr(0, bound.fixed))) return false;
+  return levels_match(allowed.substr(bound.fixed), topic.substr(bound.fixed));
+}
+
 std::optional<int> BoundTopics::allowing_rule(const TopicRequest& request) const {
-  const auto first = [this](const std::vector<Bound>& all,
-                            const auto& allows) -> std::optional<int> {
+  const auto first = [](const std::vector<Bound>& all, const auto& allows) -> std::optional<int> {
     for (const Bound& bound : all) {
-      if (allows(filter(bound))) return bound.rule;
+      if (allows(bound)) return bound.rule;
     }
     return std::nullopt;
   };
-  const auto matching = [&](std::string_view allowed) { return matches(allowed, request.topic); };
+  const auto matching = [&](const Bound& bound) { return does_match(bound, request.topic); };
   switch (request.access) {
     case Access::kPublish:
       return first(publish_, matching);
@@ -278,7 +304,7 @@ std::optional<int> BoundTopics::allowing_rule(const TopicRequest& request) const
     case Access::kSubscribe: {
       const auto asked = strip_share(request.topic);
       if (!asked || !is_topic_filter(*asked)) return std::nullopt;
-      return first(subscribe_, [&](std::string_view allowed) { return contains(allowed, *asked); });
+      return first(subscribe_, [&](const Bound& bound) { return contains(filter(bound), *asked); });
     }
   }
   return std::nullopt;

@@ -104,6 +104,7 @@ class BoundTopics {
     int rule = 0;
     std::uint32_t begin = 0;
     std::uint32_t size = 0;
+    std::uint32_t fixed = 0;  // what it begins with, up to the level of its first wildcard
   };
 
   void reserve(const std::vector<TopicRule>& rules);
@@ -113,6 +114,7 @@ class BoundTopics {
   std::string_view filter(const Bound& bound) const {
     return std::string_view(text_).substr(bound.begin, bound.size);
   }
+  bool does_match(const Bound& bound, std::string_view topic) const;
 
   std::string text_;  // one piece for all filters: sessions are many
   std::vector<Bound> publish_;

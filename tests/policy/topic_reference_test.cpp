@@ -110,6 +110,23 @@ TEST_CASE("matches() agrees with the slow matcher on every small filter and topi
   CHECK(matched > 1000);
 }
 
+TEST_CASE("a session's rules agree with the slow matcher as well", "[policy][topics]") {
+  const auto topics = all_texts("ab/$", 5);
+  std::size_t differences = 0;
+  for (const auto& filter : all_filters(4)) {
+    TopicRule rule;
+    rule.publish.push_back(TopicPattern::compile(filter).value());
+    const BoundTopics bound({rule}, {});
+    for (const auto& topic : topics) {
+      const bool allowed = bound.allowing_rule({Access::kPublish, topic}).has_value();
+      if (allowed != slow_matches(filter, topic) && ++differences < 20) {
+        UNSCOPED_INFO(filter << " against " << topic);
+      }
+    }
+  }
+  CHECK(differences == 0);
+}
+
 TEST_CASE("contains() is exactly: every topic of the inner filter is one of the outer filter",
           "[policy][topics]") {
   // Topics one character longer than the longest filter are enough to tell any two filters apart.

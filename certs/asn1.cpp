@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <ctime>
+#include <utility>
 
 namespace leafgate::certs {
 namespace {
@@ -72,6 +73,12 @@ std::optional<std::string> converted(const ASN1_STRING& string) {
   return text;
 }
 
+// The name that name_id() was asked for last.
+struct NamedLast {
+  std::string der;
+  std::string id;
+};
+
 }  // namespace
 
 std::string hex(std::span<const std::uint8_t> bytes) {
@@ -132,7 +139,15 @@ std::optional<std::string> name_id(const X509_NAME& name) {
   const unsigned char* der = nullptr;
   std::size_t length = 0;
   if (X509_NAME_get0_der(&name, &der, &length) != 1) return std::nullopt;
-  return "name-" + policy::to_hex(sha256({der, length}));
+
+  // A fleet has few issuers, and one connection after another names the same.
+  thread_local NamedLast last;
+  const std::string_view text(reinterpret_cast<const char*>(der), length);
+  if (last.id.empty() || last.der != text) {
+    NamedLast named{std::string(text), "name-" + policy::to_hex(sha256({der, length}))};
+    last = std::move(named);
+  }
+  return last.id;
 }
 
 PublicKey public_key(const x509_st& certificate) {

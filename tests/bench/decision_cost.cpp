@@ -5,8 +5,9 @@
 //
 //   decision_cost [--records N] [--sessions N] [--decisions N] [--json]
 //
-// A connection is measured `hot`, one right after another, and `cold`, with the caches full of
-// something else in between, as a TLS handshake leaves them.
+// A connection is measured `hot`, on a certificate that was parsed right before, and `cold`, with
+// the caches full of something else in between, as the rest of a TLS handshake leaves them at
+// worst.
 //
 //   decision_cost … --count connect|topic|topic_first|none
 //

@@ -8,7 +8,8 @@
 #include <random>
 #include <stdexcept>
 
-#include "certs/certificate.h"
+#include "certs/facts.h"
+#include "certs/issue.h"
 #include "registry/replica.h"
 #include "registry/snapshot.h"
 
@@ -51,12 +52,13 @@ policy::Fingerprint stranger(std::mt19937_64& random) {
   return fingerprint;
 }
 
-mosquitto client_of(const certs::Credential& credential, std::string client_id) {
+// Shows what `certificate` is at that time.
+mosquitto client_of(const certs::Certificate& certificate, std::string client_id) {
   mosquitto client;
   client.id = std::move(client_id);
-  client.parsed = [certificate = credential.certificate.get()]() -> void* {
-    X509_up_ref(certificate);
-    return certificate;
+  client.parsed = [&certificate]() -> void* {
+    X509_up_ref(certificate.get());
+    return certificate.get();
   };
   return client;
 }
@@ -73,7 +75,7 @@ LoadedBroker::LoadedBroker(std::size_t records, std::size_t sessions) {
   load();
   tick();
   gather_crowd(sessions);
-  // The first connection of each is told to people, and fills OpenSSL's caches as a handshake does.
+  // The first connection of each is told to people.
   for (std::size_t device = 0; device < kDevices; ++device) {
     admit(devices_[device]);
     disconnect(device);
@@ -91,24 +93,29 @@ void LoadedBroker::issue_certificates() {
   const auto issuer =
       certs::make_issuing_ca({.common_name = "Bench CA", .validity = kYear}, root.value(), now());
   for (std::size_t i = 0; i < kDevices + kCrowd; ++i) {
-    auto issued =
+    const auto issued =
         certs::issue_device({.device = name_of(i), .validity = kYear}, issuer.value(), now());
-    // Parsed from its encoding, as what a client sends is.
-    const auto pem = certs::to_pem(*issued.value().certificate);
-    auto parsed = certs::from_pem_or_der(pem);
-    certificates_.push_back({std::move(parsed.value().front()), std::move(issued.value().key)});
-    if (i < kDevices) devices_.push_back(client_of(certificates_.back(), name_of(i)));
+    Shown& shown = shown_.emplace_back(Shown{certs::to_pem(*issued.value().certificate), nullptr});
+    parse(shown);
+    if (i < kDevices) devices_.push_back(client_of(shown.certificate, name_of(i)));
   }
+}
+
+// And looks at it, which fills OpenSSL's caches: verifying it does so before we are asked.
+void LoadedBroker::parse(Shown& shown) {
+  auto parsed = certs::from_pem_or_der(shown.pem);
+  shown.certificate = std::move(parsed.value().front());
+  static_cast<void>(certs::read_facts(*shown.certificate, certs::SanWanted::kNone));
 }
 
 void LoadedBroker::write_snapshot(std::size_t records) const {
   registry::Replica replica;
   replica.reserve(records);
   const policy::CertRecord active{.state = policy::CertState::kActive};
-  for (const certs::Credential& credential : certificates_)
-    replica.put(certs::fingerprint(*credential.certificate), active, registry::kUnstamped);
+  for (const Shown& shown : shown_)
+    replica.put(certs::fingerprint(*shown.certificate), active, registry::kUnstamped);
   std::mt19937_64 random;
-  for (std::size_t i = certificates_.size(); i < records; ++i)
+  for (std::size_t i = shown_.size(); i < records; ++i)
     replica.put(stranger(random), active, registry::kUnstamped);
   const auto written = registry::write_snapshot(dir_ / "snapshot", replica, "leafgate:", now(),
                                                 [] { return registry::Remembered{}; });
@@ -138,7 +145,7 @@ void LoadedBroker::gather_crowd(std::size_t sessions) {
   for (std::size_t i = 0; i < sessions; ++i) {
     const std::size_t certificate = kDevices + i % kCrowd;
     const std::string client_id = name_of(certificate) + "/" + std::to_string(i);
-    admit(crowd_.emplace_back(client_of(certificates_[certificate], client_id)));
+    admit(crowd_.emplace_back(client_of(shown_[certificate].certificate, client_id)));
   }
 }
 
@@ -152,6 +159,7 @@ void LoadedBroker::admit(mosquitto& client) {
 }
 
 Question LoadedBroker::connect(std::size_t device) {
+  parse(shown_[device]);
   connect_.client = &devices_[device];
   return {on_connect_, MOSQ_EVT_BASIC_AUTH, &connect_};
 }

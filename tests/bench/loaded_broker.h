@@ -9,12 +9,10 @@
 
 #include <cstddef>
 #include <deque>
-#include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "certs/issue.h"
+#include "certs/certificate.h"
 #include "tests/plugin/fake_broker.h"
 #include "tests/support/process.h"
 
@@ -43,7 +41,8 @@ class LoadedBroker {
   LoadedBroker(const LoadedBroker&) = delete;
   LoadedBroker& operator=(const LoadedBroker&) = delete;
 
-  // The CONNECT of a device, 0 to kDevices - 1, that is not connected. Valid until the next.
+  // The CONNECT of a device, 0 to kDevices - 1, that is not connected. Its certificate was parsed
+  // just now, as in a handshake. Valid until the next.
   Question connect(std::size_t device);
   void disconnect(std::size_t device);
 
@@ -55,19 +54,24 @@ class LoadedBroker {
   void tick();
 
  private:
+  struct Shown {
+    std::string pem;
+    certs::Certificate certificate;
+  };
   struct Topics {
     std::string first;
     std::string last;
   };
 
   void issue_certificates();
+  static void parse(Shown& shown);
   void write_snapshot(std::size_t records) const;
   void load();
   void gather_crowd(std::size_t sessions);
   void admit(mosquitto& client);
 
   const test::TempDir dir_;
-  std::vector<certs::Credential> certificates_;  // of the devices, then of the crowd
+  std::deque<Shown> shown_;  // by the devices, then by the crowd
   std::deque<mosquitto> devices_;
   std::deque<mosquitto> crowd_;
   std::vector<Topics> topics_;  // of the crowd's certificates

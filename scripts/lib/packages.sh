@@ -13,6 +13,8 @@ readonly packages_to_run=(mosquitto mosquitto-clients redis-server redis-tools o
 readonly packages_to_test=(python3 python3-paho-mqtt clang-format shellcheck)
 # For the second compiler, fuzzing and lint.
 readonly packages_for_clang=(clang libclang-rt-dev clang-tidy)
+# To measure, and to draw what was measured.
+readonly packages_to_bench=(valgrind gnuplot-nox jq)
 # To make Debian packages, manual pages included, and to look at them.
 readonly packages_to_package=(dpkg-dev file lowdown lintian man-db)
 # For Debians of their own to do that and more in.

@@ -9,7 +9,7 @@ namespace leafgate::bench {
 namespace {
 
 constexpr auto kBurstInterval = std::chrono::milliseconds(1);
-const std::string kTopic = "load";
+const std::string kTopic = "broadcast/publisher/data";
 const std::string kPayload(32, 'x');
 
 }  // namespace

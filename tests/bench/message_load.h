@@ -13,7 +13,8 @@ namespace leafgate::bench {
 
 class MessageLoad {
  public:
-  // Both clients are connected. The load flows until the object ends.
+  // Both clients are connected, as `publisher` and `subscriber`. The load flows until the object
+  // ends.
   MessageLoad(test::MqttClient publisher, test::MqttClient subscriber, int messages_per_s);
   ~MessageLoad();
   MessageLoad(const MessageLoad&) = delete;

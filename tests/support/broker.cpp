@@ -93,7 +93,8 @@ std::string Broker::Impl::conf() const {
   const auto listener = [](int port) {
     return "listener " + std::to_string(port) + " 127.0.0.1\n";
   };
-  std::string out = "set_tcp_nodelay true\nlog_dest file " + (dir_ / "mosquitto.log") + "\n";
+  std::string out = "log_dest file " + (dir_ / "mosquitto.log") + "\n";
+  if (!options_.default_network) out += "set_tcp_nodelay true\n";
   out += options_.quiet
              ? "log_type error\nlog_type warning\nlog_type notice\nlog_type information\n"
              : "log_type all\n";
@@ -101,9 +102,10 @@ std::string Broker::Impl::conf() const {
   if (options_.persistence) {
     out += "persistence true\npersistence_location " + dir_.path().string() + "/\n";
   }
-  const std::string plugins =
-      options_.before_plugin + "\nplugin " + environment("LEAFGATE_PLUGIN", LEAFGATE_BUILT_PLUGIN) +
-      "\nplugin_opt_config " + (dir_ / "leafgate.yaml") + "\n" + options_.after_plugin + "\n";
+  const std::string ours = "plugin " + environment("LEAFGATE_PLUGIN", LEAFGATE_BUILT_PLUGIN) +
+                           "\nplugin_opt_config " + (dir_ / "leafgate.yaml") + "\n";
+  const std::string plugins = options_.before_plugin + "\n" +
+                              (options_.without_plugin ? "" : ours) + options_.after_plugin + "\n";
 
   out += options_.plugin_in_listener ? "per_listener_settings true\n" : plugins;
   out += listener(port_) + tls_files();
@@ -121,7 +123,7 @@ std::string Broker::Impl::conf() const {
 
 std::map<std::string, std::string> Broker::Impl::environment_of_broker() const {
   const std::string preload = environment("LEAFGATE_PRELOAD", "");
-  if (preload.empty()) return {};
+  if (preload.empty()) return options_.environment;
   const std::string to_file = "log_path=" + (dir_ / "sanitizer");
   // The broker leaks at its end, and has unloaded us by the time leaks are looked for. Ours show in
   // the unit tests, where the plugin runs inside the test. The broker is a C program: without

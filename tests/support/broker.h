@@ -7,6 +7,7 @@
 // aborts the test binary: no test goes on after that.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,9 +34,12 @@ struct BrokerOptions {
   bool websockets = false;      // a second TLS listener with `protocol websockets`
   bool plain_listener = false;  // a third, plain TCP, listener
   bool plugin_in_listener =
-      false;                 // per_listener_settings, and the plugin in the TLS listener only
-  bool persistence = false;  // Mosquitto's own, over restart()
-  bool quiet = false;        // no line for each message: for measurements
+      false;                     // per_listener_settings, and the plugin in the TLS listener only
+  bool persistence = false;      // Mosquitto's own, over restart()
+  bool quiet = false;            // no line for each message: for measurements
+  bool without_plugin = false;   // Mosquitto alone, with the lines of before_plugin
+  bool default_network = false;  // without set_tcp_nodelay
+  std::map<std::string, std::string> environment;  // of the broker, on top of ours
 };
 
 class Broker {

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// What devices do to a broker: they come and go as fast as it lets them, or so many a second; they
+// come and stay; they publish. Each from one thread, over epoll.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "tests/bench/link.h"
+#include "tests/support/latency.h"
+
+namespace leafgate::bench {
+
+using std::chrono::milliseconds;
+
+// An epoll set of links.
+class Links {
+ public:
+  Links();
+  ~Links();
+  Links(const Links&) = delete;
+  Links& operator=(const Links&) = delete;
+
+  Link& add(std::unique_ptr<Link> link);
+  void remove(const Link& link);
+  std::size_t size() const { return links_.size(); }
+  // Waits for events and hands each link concerned to `serve`, which may remove it.
+  void wait(milliseconds limit, const std::function<void(Link&)>& serve);
+
+ private:
+  int epoll_;
+  std::map<int, std::unique_ptr<Link>> links_;  // by socket
+};
+
+struct Storm {
+  std::size_t accepted = 0;
+  std::size_t refused = 0;
+  std::size_t failed = 0;
+  std::size_t resumed = 0;  // of those accepted
+  double seconds = 0;
+  std::vector<test::Latency> took;  // from when it was due to its CONNACK, of those accepted
+
+  double per_second() const { return static_cast<double>(accepted) / seconds; }
+};
+
+// Devices that connect and, once accepted, leave.
+class Visitors {
+ public:
+  explicit Visitors(const std::vector<Device>& fleet) : fleet_(fleet) {}
+
+  // Few devices, again and again, each of which tries to resume its last TLS session.
+  void resume() { resumes_ = true; }
+  // `in_flight` connections under way at any time. `at_start` and `at_end` are called when the time
+  // that is counted starts and ends: a while after the first connection, and while they go on.
+  Storm storm(const Door& door, std::size_t in_flight, milliseconds length,
+              const std::function<void()>& at_start = {}, const std::function<void()>& at_end = {});
+  // So many a second, whatever becomes of those before.
+  Storm arrive(const Door& door, int per_second, milliseconds length);
+
+ private:
+  class Visit;
+
+  const std::vector<Device>& fleet_;
+  bool resumes_ = false;
+  std::size_t next_ = 0;
+  TlsContext context_ = make_context();
+  std::map<const Device*, TlsSession> sessions_;
+};
+
+// Devices that came and stay.
+class Crowd {
+ public:
+  explicit Crowd(const std::vector<Device>& fleet) : fleet_(fleet) {}
+
+  // Lets further devices of the fleet in until it has `size`; throws when one is not admitted.
+  void grow(const Door& door, std::size_t size);
+  std::size_t size() const { return links_.size(); }
+  // Waits until `count` of them have been ended, and how long after `start` each was; throws when
+  // that takes longer than `limit`.
+  std::vector<test::Latency> ends(std::size_t count, std::chrono::steady_clock::time_point start,
+                                  milliseconds limit);
+
+ private:
+  const std::vector<Device>& fleet_;
+  std::size_t next_ = 0;
+  TlsContext context_ = make_context();
+  Links links_;
+};
+
+// A crowd in a process of its own, because two of them have more sockets than one process may have.
+// Its broker's time is its own, but it shares our processor. Start it before any thread.
+class CrowdElsewhere {
+ public:
+  CrowdElsewhere(const std::vector<Device>& fleet, const Door& door);
+  ~CrowdElsewhere();  // all of them leave
+  CrowdElsewhere(const CrowdElsewhere&) = delete;
+  CrowdElsewhere& operator=(const CrowdElsewhere&) = delete;
+
+  void grow(std::size_t size);  // as Crowd's
+
+ private:
+  int line_ = -1;  // a size to the crowd; the same back when it is reached
+  pid_t process_ = -1;
+};
+
+// One publisher and its subscribers. The publisher waits for the slowest of them, so that nothing
+// is dropped.
+class Fanout {
+ public:
+  // The first devices of the fleet. Topic: `broadcast/<publisher>/data`.
+  Fanout(const std::vector<Device>& fleet, const Door& door, std::size_t subscribers);
+
+  // Messages delivered to all subscribers together, per second. `at_start` and `at_end` as above.
+  struct Flow {
+    std::uint64_t delivered = 0;
+    double seconds = 0;
+  };
+  Flow run(milliseconds length, const std::function<void()>& at_start,
+           const std::function<void()>& at_end);
+
+ private:
+  void take_turn();
+  std::uint64_t slowest() const;  // bytes
+  std::uint64_t bytes() const;    // of all subscribers
+
+  TlsContext context_ = make_context();
+  Links links_;
+  Link* publisher_ = nullptr;
+  std::vector<Link*> subscribers_;
+  std::map<const Link*, std::uint64_t> received_;  // bytes, by subscriber
+  std::string batch_;
+  std::uint64_t message_bytes_ = 0;
+  std::uint64_t window_ = 0;     // bytes that may be on their way to each subscriber
+  std::uint64_t published_ = 0;  // bytes
+};
+
+}  // namespace leafgate::bench

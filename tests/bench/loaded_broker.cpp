@@ -159,7 +159,6 @@ void LoadedBroker::admit(mosquitto& client) {
 }
 
 Question LoadedBroker::connect(std::size_t device) {
-  parse(shown_[device]);
   connect_.client = &devices_[device];
   return {on_connect_, MOSQ_EVT_BASIC_AUTH, &connect_};
 }

@@ -41,8 +41,9 @@ class LoadedBroker {
   LoadedBroker(const LoadedBroker&) = delete;
   LoadedBroker& operator=(const LoadedBroker&) = delete;
 
-  // The CONNECT of a device, 0 to kDevices - 1, that is not connected. Its certificate was parsed
-  // just now, as in a handshake. Valid until the next.
+  // Parses the device's certificate anew, as a handshake does right before the CONNECT.
+  void parse(std::size_t device) { parse(shown_[device]); }
+  // The CONNECT of a device, 0 to kDevices - 1, that is not connected. Valid until the next.
   Question connect(std::size_t device);
   void disconnect(std::size_t device);
 

@@ -25,6 +25,7 @@
 #include "registry/link.h"
 #include "registry/mail.h"
 #include "registry/mirror.h"
+#include "registry/own_files.h"
 #include "registry/pipeline.h"
 #include "registry/sentinel.h"
 
@@ -226,6 +227,7 @@ void Sync::Thread::stop() {
 // Whatever happens here, above all memory that runs out, must not end the broker: the old replica
 // serves, and all that the link had in flight is read again on the next.
 void Sync::Thread::run() {
+  static_cast<void>(own_files(stop_event_));
   while (!stopping_) {
     try {
       turn();
@@ -236,6 +238,9 @@ void Sync::Thread::run() {
     }
     sleep(steady_clock::now());
   }
+  // Their descriptors are this thread's.
+  link_.reset();
+  sentinels_.reset();
 }
 
 void Sync::Thread::turn() {

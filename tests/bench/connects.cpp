@@ -12,48 +12,51 @@ namespace {
 constexpr const char* kRate = "connects/s";
 constexpr const char* kCost = "broker's time per connect";
 constexpr const char* kResumed = "share that was resumed";
-constexpr std::size_t kInFlight = 32;
-constexpr milliseconds kWindow{600};
-// Those that must not differ from Mosquitto alone are compared more often than those that do.
-constexpr std::size_t kRounds = 15;
-constexpr std::size_t kEvery = 3;
+constexpr std::size_t kConnects = 10 * Visitors::kInFlight;  // of one turn
+constexpr std::size_t kRounds = 5;
+// Those that must not differ from Mosquitto alone are compared more often.
+constexpr std::size_t kCloseRounds = 60;
 
 struct Entry {
   Contender contender;
   bool resumes = false;
-  bool often = false;
+  std::unique_ptr<Visitors> visitors;
 
   std::string name() const { return contender.name + (resumes ? ", resumed" : ""); }
 };
 
-std::vector<Entry> entries(Grounds& grounds) {
-  std::vector<Entry> all;
-  const auto add = [&all](Contender contender, bool often = false, bool resumes = false) {
-    all.push_back({std::move(contender), resumes, often});
-  };
-  add(plain(grounds), true);
-  add(gated(grounds, "leafgate"), true);
-  add(gated(grounds, "leafgate, Redis 5 ms away", Distance(5)), true);
-  add(gated_frozen(grounds), true);
-  add(plain(grounds, Settings::kDefault));
-  add(plain(grounds, Settings::kDefault), false, true);
-  add(gated(grounds, "leafgate, Mosquitto's defaults", Distance(0), Settings::kDefault), false,
-      true);
-  add(asking(grounds, "asks Redis"));
-  add(asking(grounds, "asks Redis 1 ms away", Distance(1)));
-  add(asking(grounds, "asks Redis 5 ms away", Distance(5)));
-  add(with_crl(grounds, 10'000));
-  add(with_crl(grounds, 100'000));
-  add(dynamic_security(grounds));
-  return all;
+void enter(Grounds& grounds, Contender contender, std::vector<Entry>& all, bool resumes = false) {
+  all.push_back({std::move(contender), resumes, std::make_unique<Visitors>(grounds.visitors)});
+  if (resumes) all.back().visitors->resume();
 }
 
-void visit(Entry& entry, Visitors& visitors, std::size_t round, Figures& figures) {
+// Those that must not differ from Mosquitto alone, which comes first.
+void enter_close(Grounds& grounds, std::vector<Entry>& all) {
+  enter(grounds, plain(grounds), all);
+  enter(grounds, gated(grounds, "leafgate"), all);
+  enter(grounds, gated(grounds, "leafgate, Redis 5 ms away", Distance(5)), all);
+  enter(grounds, gated_frozen(grounds), all);
+}
+
+void enter_others(Grounds& grounds, std::vector<Entry>& all) {
+  const std::string ours = "leafgate, Mosquitto's defaults";
+  enter(grounds, plain(grounds, Settings::kDefault), all);
+  enter(grounds, plain(grounds, Settings::kDefault), all, true);
+  enter(grounds, gated(grounds, ours, Distance(0), Settings::kDefault), all, true);
+  enter(grounds, asking(grounds, "asks Redis"), all);
+  enter(grounds, asking(grounds, "asks Redis 1 ms away", Distance(1)), all);
+  enter(grounds, asking(grounds, "asks Redis 5 ms away", Distance(5)), all);
+  enter(grounds, with_crl(grounds, 10'000), all);
+  enter(grounds, with_crl(grounds, 100'000), all);
+  enter(grounds, dynamic_security(grounds), all);
+}
+
+void visit(Entry& entry, std::size_t round, Figures& figures) {
   const pid_t broker = entry.contender.broker->pid();
   std::chrono::duration<double, std::micro> before{};
   std::chrono::duration<double, std::micro> spent{};
-  const Storm storm = visitors.storm(
-      entry.contender.door(), kInFlight, kWindow, [&] { before = processor_time(broker); },
+  const Storm storm = entry.visitors->storm(
+      entry.contender.door(), kConnects, [&] { before = processor_time(broker); },
       [&] { spent = processor_time(broker) - before; });
   if (storm.refused > 0 || storm.failed > 0)
     throw std::runtime_error(entry.name() + " did not admit everybody:\n" +
@@ -62,6 +65,12 @@ void visit(Entry& entry, Visitors& visitors, std::size_t round, Figures& figures
   figures.add(kCost, entry.name(), round, spent.count() / static_cast<double>(storm.accepted));
   figures.add(kResumed, entry.name(), round,
               static_cast<double>(storm.resumed) / static_cast<double>(storm.accepted));
+}
+
+// Nobody always comes after the same one.
+void go_round(std::vector<Entry>& all, std::size_t round, Figures& figures) {
+  for (std::size_t i = 0; i < all.size(); ++i)
+    visit(all[(i + round) % all.size()], round, figures);
 }
 
 void add_rows(const std::vector<Entry>& all, Figures& figures) {
@@ -87,19 +96,14 @@ void add_rows(const std::vector<Entry>& all, Figures& figures) {
 void measure_connects(Grounds& grounds, Figures& figures) {
   figures.heading("Connecting: TLS 1.3 with a certificate each, " +
                   std::to_string(Grounds::kRecords / 1000) + " k records, " +
-                  std::to_string(kInFlight) + " connections under way");
-  std::vector<Entry> all = entries(grounds);
-  std::vector<std::unique_ptr<Visitors>> visitors;
-  for (const Entry& entry : all) {
-    visitors.push_back(std::make_unique<Visitors>(grounds.visitors));
-    if (entry.resumes) visitors.back()->resume();
-  }
-  for (std::size_t round = 0; round < kRounds; ++round) {
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      const std::size_t at = (i + round) % all.size();  // nobody always comes after the same one
-      if (all[at].often || round % kEvery == 0) visit(all[at], *visitors[at], round, figures);
-    }
-  }
+                  std::to_string(Visitors::kInFlight) + " connections under way");
+  std::vector<Entry> all;
+  enter_close(grounds, all);
+  for (std::size_t round = 0; round < kCloseRounds; ++round)
+    go_round(all, round, figures);
+  enter_others(grounds, all);
+  for (std::size_t round = kCloseRounds; round < kCloseRounds + kRounds; ++round)
+    go_round(all, round, figures);
   add_rows(all, figures);
 }
 

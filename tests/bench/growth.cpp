@@ -17,7 +17,7 @@ using std::chrono::seconds;
 constexpr std::size_t kRounds = 5;
 constexpr std::size_t kRecordSteps[] = {10'000, 100'000, 1'000'000, 10'000'000};
 constexpr std::size_t kSessionSteps[] = {1, 100, 1'000, 10'000};
-constexpr std::size_t kInFlight = 32;
+constexpr std::size_t kConnects = 10 * Visitors::kInFlight;
 constexpr milliseconds kWindow{600};
 constexpr milliseconds kIdle{3000};
 constexpr long kKbForTenMillion = 6'000'000;  // Redis and one broker
@@ -41,7 +41,7 @@ double cost_of_a_connect(const Contender& contender, Visitors& visitors) {
   Microseconds before{};
   Microseconds spent{};
   const Storm storm = visitors.storm(
-      contender.door(), kInFlight, kWindow, [&] { before = processor_time(broker); },
+      contender.door(), kConnects, [&] { before = processor_time(broker); },
       [&] { spent = processor_time(broker) - before; });
   return spent.count() / static_cast<double>(storm.accepted);
 }

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -19,8 +20,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr milliseconds kWarmUp{200};
+constexpr milliseconds kWarmUp{100};
 constexpr milliseconds kPatience{5000};
+constexpr milliseconds kStormMax{30000};
 constexpr std::size_t kResuming = 100;  // more than are under way at a time
 
 double seconds_between(Clock::time_point start, Clock::time_point end) {
@@ -66,28 +68,33 @@ class Visitors::Visit {
  public:
   Visit(Visitors& visitors, const Door& door) : visitors_(visitors), door_(door) {}
 
-  void start(Clock::time_point due) {
+  void start() {
     const std::size_t devices = visitors_.resumes_ ? kResuming : visitors_.fleet_.size();
     const Device& device = visitors_.fleet_.at(visitors_.next_++ % devices);
     SSL_SESSION* session = visitors_.resumes_ ? visitors_.sessions_[&device].get() : nullptr;
     Link& link =
         links_.add(std::make_unique<Link>(door_, device, visitors_.context_.get(), session));
-    under_way_[&link] = {&device, due};
+    under_way_[&link] = &device;
   }
 
   void wait(milliseconds limit) {
     links_.wait(limit, [this](Link& link) { serve(link); });
   }
 
+  // Those under way still get in, but not for ever.
+  void finish() {
+    const auto patience = Clock::now() + kPatience;
+    while (in_flight() > 0 && Clock::now() < patience)
+      wait(milliseconds(10));
+  }
+
+  // Called right after each acceptance.
+  void at_acceptance(std::function<void()> note) { note_ = std::move(note); }
+
   std::size_t in_flight() const { return under_way_.size(); }
-  Storm& counts() { return counts_; }
+  const Storm& counts() const { return counts_; }
 
  private:
-  struct Underway {
-    const Device* device = nullptr;
-    Clock::time_point due;
-  };
-
   void serve(Link& link) {
     link.advance();
     if (link.state() == Link::State::kAccepted) {
@@ -102,43 +109,49 @@ class Visitors::Visit {
   }
 
   void accept(Link& link) {
-    const Underway& underway = under_way_[&link];
-    counts_.took.push_back(Clock::now() - underway.due);
     ++counts_.accepted;
     counts_.resumed += link.resumed() ? 1 : 0;
-    if (visitors_.resumes_) visitors_.sessions_[underway.device] = link.resume();
+    if (visitors_.resumes_) visitors_.sessions_[under_way_[&link]] = link.resume();
     link.leave();
+    if (note_) note_();
   }
 
   Visitors& visitors_;
   const Door door_;
   Links links_;
-  std::map<const Link*, Underway> under_way_;
+  std::map<const Link*, const Device*> under_way_;
   Storm counts_;
+  std::function<void()> note_;
 };
 
-Storm Visitors::storm(const Door& door, std::size_t in_flight, milliseconds length,
-                      const std::function<void()>& at_start, const std::function<void()>& at_end) {
+Storm Visitors::storm(const Door& door, std::size_t connects, const std::function<void()>& at_start,
+                      const std::function<void()>& at_end) {
+  constexpr std::size_t kFirst = 2 * kInFlight;
   Visit visit(*this, door);
-  const auto until = [&](Clock::time_point end) {
-    while (Clock::now() < end) {
-      while (visit.in_flight() < in_flight)
-        visit.start(Clock::now());
-      visit.wait(milliseconds(10));
+  Clock::time_point start;
+  Storm first;
+  std::optional<Storm> counted;
+  visit.at_acceptance([&] {
+    const Storm& now = visit.counts();
+    if (now.accepted == kFirst) {
+      first = now;
+      at_start();
+      start = Clock::now();
+    } else if (now.accepted == kFirst + connects) {
+      counted = Storm{connects, now.refused, now.failed, now.resumed - first.resumed,
+                      seconds_between(start, Clock::now())};
+      at_end();
     }
-  };
-  until(Clock::now() + kWarmUp);
-  visit.counts() = {};
-  if (at_start) at_start();
-  const auto start = Clock::now();
-  until(start + length);
-  Storm counted = visit.counts();
-  counted.seconds = seconds_between(start, Clock::now());
-  if (at_end) at_end();
-  const auto patience = Clock::now() + kPatience;
-  while (visit.in_flight() > 0 && Clock::now() < patience)
+  });
+  const auto patience = Clock::now() + kStormMax;
+  while (!counted) {
+    if (Clock::now() > patience) throw std::runtime_error("the devices do not get in");
+    while (visit.in_flight() < kInFlight)
+      visit.start();
     visit.wait(milliseconds(10));
-  return counted;
+  }
+  visit.finish();
+  return *counted;
 }
 
 Storm Visitors::arrive(const Door& door, int per_second, milliseconds length) {
@@ -147,15 +160,14 @@ Storm Visitors::arrive(const Door& door, int per_second, milliseconds length) {
   const auto start = Clock::now();
   for (auto due = start; Clock::now() < start + length;) {
     for (; due <= Clock::now(); due += interval)
-      visit.start(due);
+      visit.start();
     visit.wait(std::chrono::ceil<milliseconds>(due - Clock::now()));
   }
-  const auto patience = Clock::now() + kPatience;
-  while (visit.in_flight() > 0 && Clock::now() < patience)
-    visit.wait(milliseconds(10));
-  visit.counts().seconds = seconds_between(start, start + length);
-  visit.counts().failed += visit.in_flight();
-  return visit.counts();
+  visit.finish();
+  Storm counted = visit.counts();
+  counted.seconds = seconds_between(start, start + length);
+  counted.failed += visit.in_flight();
+  return counted;
 }
 
 // ---- those who stay

@@ -44,7 +44,6 @@ struct Storm {
   std::size_t failed = 0;
   std::size_t resumed = 0;  // of those accepted
   double seconds = 0;
-  std::vector<test::Latency> took;  // from when it was due to its CONNACK, of those accepted
 
   double per_second() const { return static_cast<double>(accepted) / seconds; }
 };
@@ -56,12 +55,16 @@ class Visitors {
 
   // Few devices, again and again, each of which tries to resume its last TLS session.
   void resume() { resumes_ = true; }
-  // `in_flight` connections under way at any time. `at_start` and `at_end` are called when the time
-  // that is counted starts and ends: a while after the first connection, and while they go on.
-  Storm storm(const Door& door, std::size_t in_flight, milliseconds length,
-              const std::function<void()>& at_start = {}, const std::function<void()>& at_end = {});
+  // kInFlight connections under way at any time. Counts from one acceptance to the one that comes
+  // `connects` later, at which it calls `at_start` and `at_end`: a broker takes them in turns of
+  // all that are under way, and so many in a given time would depend on where a turn is cut.
+  // `connects`: a multiple of kInFlight.
+  Storm storm(const Door& door, std::size_t connects, const std::function<void()>& at_start,
+              const std::function<void()>& at_end);
   // So many a second, whatever becomes of those before.
   Storm arrive(const Door& door, int per_second, milliseconds length);
+
+  static constexpr std::size_t kInFlight = 32;
 
  private:
   class Visit;

@@ -165,10 +165,11 @@ Contender gated(Grounds& grounds, const std::string& name, Distance distance, Se
   return contender;
 }
 
-Contender gated_by(Grounds& grounds, const std::string& name, const test::RedisServer& redis) {
+Contender gated_by(Grounds& grounds, const std::string& name, const test::RedisServer& redis,
+                   Distance distance) {
   Contender contender;
   contender.name = name;
-  start_gated(grounds, contender, redis.port(), Settings::kShipped, "0s");
+  start_gated(grounds, contender, port_at(contender, redis, distance), Settings::kShipped, "0s");
   return contender;
 }
 

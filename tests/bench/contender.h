@@ -66,7 +66,8 @@ Contender plain(Grounds& grounds, Settings settings = Settings::kShipped);
 Contender gated(Grounds& grounds, const std::string& name, Distance distance = Distance(0),
                 Settings settings = Settings::kShipped);
 // The same with another Redis, which it may not have read yet.
-Contender gated_by(Grounds& grounds, const std::string& name, const test::RedisServer& redis);
+Contender gated_by(Grounds& grounds, const std::string& name, const test::RedisServer& redis,
+                   Distance distance = Distance(0));
 // With leafgate and a Redis of its own, frozen once the broker knows its records.
 Contender gated_frozen(Grounds& grounds);
 // With a plugin that asks Redis at each CONNECT and waits for the answer.

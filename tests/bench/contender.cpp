@@ -119,14 +119,15 @@ Grounds::Grounds()
   register_devices(redis);
 }
 
-void Grounds::fill(const test::RedisServer& server, std::size_t from, std::size_t to) {
+void Grounds::fill(const test::RedisServer& server, std::size_t from, std::size_t to,
+                   const std::string& state) {
   constexpr std::size_t kStep = 200'000;
   constexpr const char* kScript =
       "for i = ARGV[1], ARGV[2] - 1 do local h = redis.sha1hex(i) "
-      "redis.call('HSET', 'leafgate:cert:' .. h .. string.sub(h, 1, 24), 'state', 'active') end";
+      "redis.call('HSET', 'leafgate:cert:' .. h .. string.sub(h, 1, 24), 'state', ARGV[3]) end";
   for (std::size_t at = from; at < to; at += kStep) {
-    server.cli(
-        {"eval", kScript, "0", std::to_string(at), std::to_string(std::min(at + kStep, to))});
+    server.cli({"eval", kScript, "0", std::to_string(at), std::to_string(std::min(at + kStep, to)),
+                state});
   }
 }
 

@@ -29,7 +29,8 @@ class Grounds {
   Grounds();
 
   // Certificates with the numbers from `from` up to `to`, none of them of a device of ours.
-  static void fill(const test::RedisServer& server, std::size_t from, std::size_t to);
+  static void fill(const test::RedisServer& server, std::size_t from, std::size_t to,
+                   const std::string& state = "active");
   // The devices' records, `active`.
   void register_devices(const test::RedisServer& server) const;
   // A certificate in files, registered: for test::MqttClient. Younger than those of the others.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <map>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <thread>
@@ -21,6 +22,7 @@ constexpr std::size_t kRounds = 5;
 constexpr std::size_t kTrials = 40;
 constexpr int kMessagesPerSecond = 10000;
 constexpr std::size_t kBatch = 100;
+constexpr std::size_t kRevoked = 100'000;
 constexpr const char* kControl = "$CONTROL/dynamic-security/v1";
 
 using Turn = std::function<void(const std::vector<const Device*>&)>;  // turns devices off
@@ -71,12 +73,20 @@ class Ending {
   std::mt19937 random_{1};
 };
 
-Turn by_redis(registry::Client& writer) {
-  return [&writer](const std::vector<const Device*>& devices) {
+Turn by_redis(registry::Client& writer, const std::string& state = "inactive") {
+  return [&writer, state](const std::vector<const Device*>& devices) {
     std::vector<registry::Command> commands;
     for (const Device* device : devices)
-      commands.push_back({"HSET", "leafgate:cert:" + device->fingerprint, "state", "inactive"});
+      commands.push_back({"HSET", "leafgate:cert:" + device->fingerprint, "state", state});
     if (!writer.pipeline(commands)) throw std::runtime_error("Redis takes no change");
+  };
+}
+
+// And so many others, first.
+Turn by_revoking(Grounds& grounds, registry::Client& writer, std::size_t others) {
+  return [&grounds, others, revoke = by_redis(writer, "revoked")](const auto& devices) {
+    Grounds::fill(grounds.redis, 0, others, "revoked");
+    revoke(devices);
   };
 }
 
@@ -177,10 +187,15 @@ void measure_many(Grounds& grounds, Figures& figures) {
   const std::string hundred = std::to_string(kBatch) + " of " + size;
   const std::string each = "all " + size + ", each certificate off";
   const std::string issuer = "all " + size + ", their issuer blocked";
+  const std::string revoked = "all " + size + ", of 100 k revoked";
   const std::string block = block_of_issuer(grounds.crowd.front());
   Contender ours = gated(grounds, "leafgate");
   registry::Client writer = grounds.redis.client();
-  for (const std::string& how : {each, issuer}) {
+  const std::map<std::string, Turn> turns = {
+      {each, by_redis(writer)},
+      {issuer, by_issuer(writer, block)},
+      {revoked, by_revoking(grounds, writer, kRevoked - Grounds::kCrowd)}};
+  for (const std::string& how : {each, issuer, revoked}) {
     grounds.register_devices(grounds.redis);
     Ending ending(grounds.crowd, ours.door());
     ending.crowd().grow(ours.door(), grounds.crowd.size());
@@ -189,15 +204,14 @@ void measure_many(Grounds& grounds, Figures& figures) {
       figures.add("until the last was ended", hundred, round,
                   test::distribution(ending.end(kBatch, by_redis(writer))).max.count());
     }
-    const Turn turn_off = how == each ? by_redis(writer) : by_issuer(writer, block);
     measure_all(grounds, figures, ours, how,
-                [&] { return ending.end(ending.crowd().size(), turn_off); });
+                [&] { return ending.end(ending.crowd().size(), turns.at(how)); });
+    grounds.redis.cli({"del", block});
   }
-  grounds.redis.cli({"del", block});
   figures.row("p50", "ms", among, "", kMedian);
   figures.row("p99", "ms", among, "", kNinetyNine);
   figures.row("until the last was ended", "ms", hundred);
-  for (const std::string& how : {each, issuer}) {
+  for (const std::string& how : {each, issuer, revoked}) {
     figures.row("until the last was ended", "ms", how, "", kAllEnded);
     figures.row("a bystander's longest wait", "ms", how, "", kLongestPause);
   }

@@ -15,7 +15,7 @@ constexpr const char* kResumed = "share that was resumed";
 constexpr std::size_t kConnects = 10 * Visitors::kInFlight;  // of one turn
 constexpr std::size_t kRounds = 5;
 // Those that must not differ from Mosquitto alone are compared more often.
-constexpr std::size_t kCloseRounds = 60;
+constexpr std::size_t kCloseRounds = 50;
 
 struct Entry {
   Contender contender;

@@ -71,19 +71,19 @@ double instructions(const Size& size, const std::string& kind) {
 }
 
 void count_instructions(Figures& figures) {
-  constexpr Size kCountedSizes[] = {{"1 k records", "1000", "1"},
-                                    {"10 k records, 1 k sessions", "10000", "1000"}};
-  for (const Size& size : kCountedSizes) {
-    const double around = instructions(size, "none");
-    const auto count = [&](const std::string& kind, const std::string& measure) {
-      const double each = (instructions(size, kind) - around) / static_cast<double>(kCounted);
-      figures.add(measure, size.name, 0, each);
-      figures.row(measure, "", size.name, kCountedSizes[0].name);
-    };
-    count("connect", "instructions, certificate to answer");
-    count("topic_first", "instructions, message, first rule");
-    count("topic", "instructions, message, last rule");
-  }
+  constexpr Size kSmall{"1 k records", "1000", "1"};
+  constexpr Size kLarge{"10 k records, 1 k sessions", "10000", "1000"};
+  const double around = instructions(kSmall, "none");
+  const auto count = [&](const Size& size, const std::string& kind, const std::string& measure) {
+    const double each = (instructions(size, kind) - around) / static_cast<double>(kCounted);
+    figures.add(measure, size.name, 0, each);
+    figures.row(measure, "", size.name, kSmall.name);
+  };
+  count(kSmall, "connect", "instructions, certificate to answer");
+  count(kLarge, "connect", "instructions, certificate to answer");
+  count(kSmall, "topic_first", "instructions, message, first rule");
+  count(kSmall, "topic", "instructions, message, last rule");
+  count(kLarge, "topic", "instructions, message, last rule");
 }
 
 }  // namespace

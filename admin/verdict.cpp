@@ -125,7 +125,8 @@ policy::Decision judge(const Presented& presented, const policy::RegistryView& v
   // reason to say identity_missing.
   const bool device_unknown =
       presented.device.empty() && presented.origin == Presented::Origin::kRecord;
-  if (device_unknown) session.device = question.client_id.empty() ? "unknown" : question.client_id;
+  if (device_unknown) session.device = "unknown";
+  if (device_unknown && !question.client_id.empty()) session.device = question.client_id;
   session.client_id = question.client_id.empty() ? session.device : question.client_id;
   session.certificate_live_elsewhere = question.certificate_in_use;
   session.client_id_of_other_device = question.client_id_taken;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
-#include <functional>
+#include <optional>
 
-#include "tests/bench/gauge.h"
 #include "tests/bench/load.h"
 #include "tests/bench/sections.h"
 
@@ -52,17 +50,12 @@ void enter_others(Grounds& grounds, std::vector<Entry>& all) {
 }
 
 void visit(Entry& entry, std::size_t round, Figures& figures) {
-  const pid_t broker = entry.contender.broker->pid();
-  std::chrono::duration<double, std::micro> before{};
-  std::chrono::duration<double, std::micro> spent{};
-  const Storm storm = entry.visitors->storm(
-      entry.contender.door(), kConnects, [&] { before = processor_time(broker); },
-      [&] { spent = processor_time(broker) - before; });
+  const Storm storm = entry.visitors->storm(entry.contender.door(), kConnects);
   if (storm.refused > 0 || storm.failed > 0)
     throw std::runtime_error(entry.name() + " did not admit everybody:\n" +
                              entry.contender.broker->log());
   figures.add(kRate, entry.name(), round, storm.per_second());
-  figures.add(kCost, entry.name(), round, spent.count() / static_cast<double>(storm.accepted));
+  figures.add(kCost, entry.name(), round, storm.broker_us_each());
   figures.add(kResumed, entry.name(), round,
               static_cast<double>(storm.resumed) / static_cast<double>(storm.accepted));
 }

@@ -50,7 +50,7 @@ struct Contender {
   std::unique_ptr<test::DelayProxy> proxy;
   std::unique_ptr<test::Broker> broker;  // last: it uses the others
 
-  Door door() const { return {broker->port(), with_password}; }
+  Door door() const { return {broker->port(), with_password, broker->pid()}; }
 };
 
 // How far away Redis is: an answer takes that long.

@@ -156,6 +156,7 @@ void measure_one(Grounds& grounds, Figures& figures) {
     const bool is_ours = which != rival;
     figures.row("p50", "ms", which, rival, is_ours ? std::optional(kMedian) : std::nullopt);
     figures.row("p99", "ms", which, rival, is_ours ? std::optional(kNinetyNine) : std::nullopt);
+    figures.row("longest", "ms", which, rival);
   }
 }
 
@@ -210,6 +211,7 @@ void measure_many(Grounds& grounds, Figures& figures) {
   }
   figures.row("p50", "ms", among, "", kMedian);
   figures.row("p99", "ms", among, "", kNinetyNine);
+  figures.row("longest", "ms", among);
   figures.row("until the last was ended", "ms", hundred);
   for (const std::string& how : {each, issuer, revoked}) {
     figures.row("until the last was ended", "ms", how, "", kAllEnded);

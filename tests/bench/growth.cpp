@@ -36,26 +36,6 @@ long available_kb() {
   return 0;
 }
 
-double cost_of_a_connect(const Contender& contender, Visitors& visitors) {
-  const pid_t broker = contender.broker->pid();
-  Microseconds before{};
-  Microseconds spent{};
-  const Storm storm = visitors.storm(
-      contender.door(), kConnects, [&] { before = processor_time(broker); },
-      [&] { spent = processor_time(broker) - before; });
-  return spent.count() / static_cast<double>(storm.accepted);
-}
-
-double cost_of_a_message(const Contender& contender, Fanout& fanout) {
-  const pid_t broker = contender.broker->pid();
-  Microseconds before{};
-  Microseconds spent{};
-  const Fanout::Flow flow = fanout.run(
-      kWindow, [&] { before = processor_time(broker); },
-      [&] { spent = processor_time(broker) - before; });
-  return spent.count() / static_cast<double>(flow.delivered);
-}
-
 // Share of a processor, in per mille.
 double idle_share(const Contender& contender) {
   const Microseconds before = processor_time(contender.broker->pid());
@@ -91,8 +71,10 @@ void measure_records(Grounds& grounds, Figures& figures, const Contender& alone,
   Visitors to_gate(grounds.visitors);
   const std::string rival = "Mosquitto, beside " + in_words(records) + " records";
   for (std::size_t round = 0; round < kRounds; ++round) {
-    figures.add("broker's time per connect", rival, round, cost_of_a_connect(alone, to_alone));
-    figures.add("broker's time per connect", ours, round, cost_of_a_connect(gate, to_gate));
+    figures.add("broker's time per connect", rival, round,
+                to_alone.storm(alone.door(), kConnects).broker_us_each());
+    figures.add("broker's time per connect", ours, round,
+                to_gate.storm(gate.door(), kConnects).broker_us_each());
   }
   const auto at_most = [&](double million, double ten_million) -> std::optional<Wanted> {
     if (records < 1'000'000) return std::nullopt;
@@ -152,9 +134,9 @@ void measure_sessions(Figures& figures, std::vector<Place>& places, std::size_t 
   for (std::size_t round = 0; round < kRounds; ++round) {
     for (Place& place : places) {
       figures.add("broker's time per connect", named(place), round,
-                  cost_of_a_connect(place.contender, *place.visitors));
+                  place.visitors->storm(place.contender.door(), kConnects).broker_us_each());
       figures.add("broker's time per message", named(place), round,
-                  cost_of_a_message(place.contender, *place.fanout));
+                  place.fanout->run(kWindow).broker_us_each());
     }
   }
   for (Place& place : places)

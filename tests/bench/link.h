@@ -4,6 +4,7 @@
 #pragma once
 
 #include <openssl/ssl.h>
+#include <sys/types.h>
 
 #include <cstdint>
 #include <memory>
@@ -29,6 +30,7 @@ TlsContext make_context();
 struct Door {
   int port = 0;
   bool with_password = false;  // user name: the device's name; password: `password`
+  pid_t broker = 0;            // whose processor time counts
 };
 
 class Link {

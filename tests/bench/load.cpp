@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "tests/bench/gauge.h"
 #include "tests/support/mqtt_packets.h"
 
 namespace leafgate::bench {
@@ -124,8 +125,7 @@ class Visitors::Visit {
   std::function<void()> note_;
 };
 
-Storm Visitors::storm(const Door& door, std::size_t connects, const std::function<void()>& at_start,
-                      const std::function<void()>& at_end) {
+Storm Visitors::storm(const Door& door, std::size_t connects) {
   constexpr std::size_t kFirst = 2 * kInFlight;
   Visit visit(*this, door);
   Clock::time_point start;
@@ -135,12 +135,15 @@ Storm Visitors::storm(const Door& door, std::size_t connects, const std::functio
     const Storm& now = visit.counts();
     if (now.accepted == kFirst) {
       first = now;
-      at_start();
+      first.broker_us = processor_time(door.broker).count();
       start = Clock::now();
     } else if (now.accepted == kFirst + connects) {
-      counted = Storm{connects, now.refused, now.failed, now.resumed - first.resumed,
-                      seconds_between(start, Clock::now())};
-      at_end();
+      counted = Storm{connects,
+                      now.refused,
+                      now.failed,
+                      now.resumed - first.resumed,
+                      seconds_between(start, Clock::now()),
+                      processor_time(door.broker).count() - first.broker_us};
     }
   });
   const auto patience = Clock::now() + kStormMax;
@@ -243,7 +246,8 @@ void CrowdElsewhere::grow(std::size_t size) {
 
 // ---- those who publish
 
-Fanout::Fanout(const std::vector<Device>& fleet, const Door& door, std::size_t subscribers) {
+Fanout::Fanout(const std::vector<Device>& fleet, const Door& door, std::size_t subscribers)
+    : broker_(door.broker) {
   constexpr std::uint64_t kBatch = 20;
   const std::string topic = "broadcast/" + fleet.at(0).name + "/data";
   const std::string message = test::packet::publish({topic, std::string(64, 'x'), 0, false}, 0, 4);
@@ -299,8 +303,7 @@ std::uint64_t Fanout::bytes() const {
   return sum;
 }
 
-Fanout::Flow Fanout::run(milliseconds length, const std::function<void()>& at_start,
-                         const std::function<void()>& at_end) {
+Fanout::Flow Fanout::run(milliseconds length) {
   const auto until = [this](Clock::time_point end) {
     while (Clock::now() < end) {
       while (published_ - slowest() < window_ && publisher_->write(batch_))
@@ -309,12 +312,12 @@ Fanout::Flow Fanout::run(milliseconds length, const std::function<void()>& at_st
     }
   };
   until(Clock::now() + kWarmUp);
-  at_start();
+  const auto time_before = processor_time(broker_);
   const auto start = Clock::now();
   const std::uint64_t before = bytes();
   until(start + length);
-  const Flow flow{(bytes() - before) / message_bytes_, seconds_between(start, Clock::now())};
-  at_end();
+  const Flow flow{(bytes() - before) / message_bytes_, seconds_between(start, Clock::now()),
+                  (processor_time(broker_) - time_before).count()};
   if (flow.delivered == 0) throw std::runtime_error("no message arrived");
   const auto patience = Clock::now() + kPatience;
   while (slowest() < published_ && Clock::now() < patience)

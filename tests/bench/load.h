@@ -44,7 +44,9 @@ struct Storm {
   std::size_t failed = 0;
   std::size_t resumed = 0;  // of those accepted
   double seconds = 0;
+  double broker_us = 0;  // of its processor
 
+  double broker_us_each() const { return broker_us / static_cast<double>(accepted); }
   double per_second() const { return static_cast<double>(accepted) / seconds; }
 };
 
@@ -56,11 +58,9 @@ class Visitors {
   // Few devices, again and again, each of which tries to resume its last TLS session.
   void resume() { resumes_ = true; }
   // kInFlight connections under way at any time. Counts from one acceptance to the one that comes
-  // `connects` later, at which it calls `at_start` and `at_end`: a broker takes them in turns of
-  // all that are under way, and so many in a given time would depend on where a turn is cut.
-  // `connects`: a multiple of kInFlight.
-  Storm storm(const Door& door, std::size_t connects, const std::function<void()>& at_start,
-              const std::function<void()>& at_end);
+  // `connects` later: a broker takes them in turns of all that are under way, and so many in a
+  // given time would depend on where a turn is cut. `connects`: a multiple of kInFlight.
+  Storm storm(const Door& door, std::size_t connects);
   // So many a second, whatever becomes of those before.
   Storm arrive(const Door& door, int per_second, milliseconds length);
 
@@ -119,19 +119,23 @@ class Fanout {
   // The first devices of the fleet. Topic: `broadcast/<publisher>/data`.
   Fanout(const std::vector<Device>& fleet, const Door& door, std::size_t subscribers);
 
-  // Messages delivered to all subscribers together, per second. `at_start` and `at_end` as above.
+  // Messages delivered to all subscribers together.
   struct Flow {
     std::uint64_t delivered = 0;
     double seconds = 0;
+    double broker_us = 0;
+
+    double broker_us_each() const { return broker_us / static_cast<double>(delivered); }
+    double per_second() const { return static_cast<double>(delivered) / seconds; }
   };
-  Flow run(milliseconds length, const std::function<void()>& at_start,
-           const std::function<void()>& at_end);
+  Flow run(milliseconds length);
 
  private:
   void take_turn();
   std::uint64_t slowest() const;  // bytes
   std::uint64_t bytes() const;    // of all subscribers
 
+  const pid_t broker_;
   TlsContext context_ = make_context();
   Links links_;
   Link* publisher_ = nullptr;

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/bench/gauge.h"
 #include "tests/bench/load.h"
 #include "tests/bench/sections.h"
 
@@ -17,17 +16,10 @@ constexpr Shape kShapes[] = {{"1 to 1", 1}, {"1 to 100", 100}};
 
 void flow(const Contender& contender, const Shape& shape, std::size_t round, Fanout& fanout,
           Figures& figures) {
-  const pid_t broker = contender.broker->pid();
-  std::chrono::duration<double, std::micro> before{};
-  std::chrono::duration<double, std::micro> spent{};
-  const Fanout::Flow flow = fanout.run(
-      kWindow, [&] { before = processor_time(broker); },
-      [&] { spent = processor_time(broker) - before; });
-  const auto delivered = static_cast<double>(flow.delivered);
-  figures.add(std::string("messages/s ") + shape.name, contender.name, round,
-              delivered / flow.seconds);
+  const Fanout::Flow flow = fanout.run(kWindow);
+  figures.add(std::string("messages/s ") + shape.name, contender.name, round, flow.per_second());
   figures.add(std::string("broker's time per message ") + shape.name, contender.name, round,
-              spent.count() / delivered);
+              flow.broker_us_each());
 }
 
 }  // namespace

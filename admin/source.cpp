@@ -305,11 +305,11 @@ void TextSource::take_csv(const std::string& line) {
   if (holds_ == Holds::kDevices) return take_item("", device, {});
   if (!file.empty() && !fingerprint.empty())
     return fail("both a fingerprint and a file: leave one empty");
-  take_item(file.empty() ? fingerprint : file, device, std::move(stated));
+  take_item(file.empty() ? fingerprint : file, device, stated);
 }
 
 void TextSource::take_item(const std::string& text, const std::string& device,
-                           registry::Fields stated) {
+                           const registry::Fields& stated) {
   if (holds_ == Holds::kDevices) {
     Target target;
     target.where = where();

@@ -91,7 +91,8 @@ class TextSource final : public Source {
   void take(const std::string& line);
   void take_pem(const std::string& line);
   void take_csv(const std::string& line);
-  void take_item(const std::string& text, const std::string& device, registry::Fields stated);
+  void take_item(const std::string& text, const std::string& device,
+                 const registry::Fields& stated);
   void finish();
   void fail(const std::string& message);
   std::string where() const;

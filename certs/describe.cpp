@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <openssl/objects.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -133,7 +134,9 @@ std::vector<std::string> alternative_names(const X509& certificate) {
   const GeneralNames names(static_cast<GENERAL_NAMES*>(
       X509_get_ext_d2i(&certificate, NID_subject_alt_name, nullptr, nullptr)));
   std::vector<std::string> out;
-  for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
+  const int count = std::max(sk_GENERAL_NAME_num(names.get()), 0);  // -1: there are none
+  out.reserve(static_cast<std::size_t>(count));
+  for (int i = 0; i < count; ++i) {
     out.push_back(alternative_name(*sk_GENERAL_NAME_value(names.get(), i)));
   }
   return out;

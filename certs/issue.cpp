@@ -10,6 +10,7 @@
 #include <array>
 #include <ctime>
 #include <optional>
+#include <span>
 
 #include "certs/asn1.h"
 #include "certs/files.h"
@@ -308,9 +309,10 @@ Result<Key> read_key(const std::string& path) {
   if (!text) return text.error();
 
   const ErrorGuard guard;
-  const Bio bio(must(BIO_new_mem_buf(text.value().data(), static_cast<int>(text.value().size()))));
+  const std::span<char> pem(text.value());
+  const Bio bio(must(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()))));
   Key key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_passphrase, nullptr));
-  OPENSSL_cleanse(text.value().data(), text.value().size());
+  OPENSSL_cleanse(pem.data(), pem.size());
   if (key == nullptr) {
     return invalid("cannot read `" + path +
                    "`: expected a private key in PEM without a passphrase: " + newest_complaint());

@@ -86,7 +86,7 @@ Result<void> Plugin::begin() {
   }
   sync_ = std::make_unique<registry::Sync>(std::move(options), replica_, changes_, outbox_, log_,
                                            [wake = wake_.get()] { wake->ring(); });
-  const Result<void> started = sync_->start();
+  Result<void> started = sync_->start();
   if (!started) return started;
 
   if (snapshot) {

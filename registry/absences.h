@@ -24,7 +24,7 @@ class Absences {
   }
   void clear() { keys_.clear(); }
 
-  bool contains(const std::string& key) const { return keys_.count(key) != 0; }
+  bool contains(const std::string& key) const { return keys_.contains(key); }
   bool empty() const noexcept { return keys_.empty(); }
   // No place before this one waits for its proof; nullopt: nor does any other.
   std::optional<std::uint64_t> first() const {

@@ -41,7 +41,7 @@ class NamedKeys {
     keys_.clear();
   }
 
-  bool contains(const std::string& key) const { return keys_.count(key) != 0; }
+  bool contains(const std::string& key) const { return keys_.contains(key); }
   std::size_t size() const { return order_.size(); }
   std::uint64_t added() const { return added_; }  // since the start
 

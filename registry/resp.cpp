@@ -193,7 +193,7 @@ std::size_t Reply::size() const {
 
 Reply Reply::operator[](std::size_t i) const {
   assert(i < size());
-  return Reply(tree_, tree_->nodes[node_].first + i);
+  return {tree_, tree_->nodes[node_].first + i};
 }
 
 std::optional<std::string_view> Reply::text_at(std::size_t i) const {

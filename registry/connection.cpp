@@ -28,6 +28,7 @@ constexpr std::size_t kReadBytes = 16384;
 constexpr std::size_t kPasswordBytesMax = 4096;
 // How long one of several addresses may take before the next is tried.
 constexpr std::chrono::milliseconds kAddressPatience{700};
+constexpr std::chrono::seconds kLookupPatience{15};
 
 std::string system_text(int error) {
   return std::generic_category().message(error);
@@ -87,11 +88,12 @@ int poll_timeout(SteadyTime deadline) {
 
 }  // namespace
 
-Connection::Connection(const Endpoint& endpoint) : endpoint_(endpoint) {
+Connection::Connection(Endpoint endpoint) : endpoint_(std::move(endpoint)) {
   queue_login();
   if (stage_ == Stage::kDead) return;
   if (endpoint_.path.empty()) {
     lookup_.emplace(endpoint_.host, endpoint_.port);
+    lookup_deadline_ = steady_clock::now() + kLookupPatience;
     return;
   }
   Result<std::vector<Address>> address = unix_address(endpoint_.path);
@@ -162,7 +164,11 @@ Result<void> Connection::look_up() {
   if (lookup_) {
     Result<std::optional<std::vector<Address>>> found = lookup_->poll();
     if (!found) return die(found.error());
-    if (!found.value()) return {};
+    if (!found.value()) {
+      // A resolver asks its second server when the first has not answered for 5 s.
+      if (steady_clock::now() < lookup_deadline_) ++moves_;
+      return {};
+    }
     addresses_ = std::move(*found.value());
     lookup_.reset();
   }
@@ -183,6 +189,7 @@ Result<void> Connection::connect_next() {
     const int answer =
         ::connect(socket_.fd, reinterpret_cast<const sockaddr*>(&address.storage), address.size);
     if (answer == 0 || errno == EINPROGRESS) {
+      ++moves_;
       stage_ = Stage::kConnect;
       address_deadline_ = steady_clock::now() + kAddressPatience;
       return {};

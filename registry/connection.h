@@ -36,7 +36,7 @@ inline constexpr std::size_t kUnsentBytesMax = 64U * 1024 * 1024;
 class Connection {
  public:
   // Begins to connect. Reads the password file now; whatever goes wrong is told by progress().
-  explicit Connection(const Endpoint& endpoint);
+  explicit Connection(Endpoint endpoint);
   Connection(Connection&&) noexcept;
   Connection& operator=(Connection&&) noexcept;
   ~Connection();
@@ -96,6 +96,7 @@ class Connection {
   Endpoint endpoint_;
   Stage stage_ = Stage::kLookup;
   std::optional<Lookup> lookup_;
+  SteadyTime lookup_deadline_;
   std::vector<Address> addresses_;
   std::size_t next_address_ = 0;
   SteadyTime address_deadline_;

@@ -64,9 +64,9 @@ Result<bool> Link::advance() {
     case Step::kSubscribe: {
       // Both are read, whoever answers first: in TLS there may be something that is no answer, and
       // left unread it would wake our owner all the time.
-      const Result<bool> role = master_ ? Result<bool>(false) : take_role();
+      Result<bool> role = master_ ? Result<bool>(false) : take_role();
       if (!role) return role;
-      const Result<bool> heard = subscribed_ ? Result<bool>(false) : take_subscription();
+      Result<bool> heard = subscribed_ ? Result<bool>(false) : take_subscription();
       if (!heard) return heard;
       if (!master_ || !subscribed_) return role.value() || heard.value();
       step_ = Step::kTrack;
@@ -141,7 +141,9 @@ Result<std::optional<Notice>> Link::next_notice() {
 
   const Reply& reply = *received.value();
   Notice notice;
-  if (reply.text_at(0) == "pong") {
+  // A Redis whose disk is full refuses even PING, and has answered all the same.
+  const bool refused = reply.is_error() && reply.text()->starts_with("MISCONF");
+  if (refused || reply.text_at(0) == "pong") {
     notice.kind = Notice::Kind::kPong;
   } else if (reply.text_at(0) == "message" && reply.size() == 3 && reply[2].is_array()) {
     notice.kind = Notice::Kind::kKeys;

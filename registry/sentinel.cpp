@@ -65,6 +65,9 @@ void SentinelWatch::ask(Peer& peer, SteadyTime now) const {
 void SentinelWatch::serve(Peer& peer, SteadyTime now, milliseconds patience) {
   if (!peer.asking) return;
   Result<void> done = exchange(peer);
+  const std::uint64_t moves = peer.asking->moves() + peer.hearing->moves();
+  const bool connects = !peer.asking->ready() || !peer.hearing->ready();
+  if (connects && peer.asked && moves != std::exchange(peer.moves, moves)) peer.asked = now;
   if (done && peer.asked && now - *peer.asked > patience) {
     done = Error{ErrorKind::kUnreachable, peer.endpoint.text() + ": the sentinel does not answer"};
   }

@@ -42,6 +42,7 @@ class SentinelWatch {
     std::optional<Connection> asking;
     std::optional<Connection> hearing;
     std::optional<SteadyTime> asked;  // a question is not answered yet
+    std::uint64_t moves = 0;          // of both, as last seen
     std::optional<HostPort> answer;
     std::string error;  // why there is no answer; empty: there was no time for one yet
   };

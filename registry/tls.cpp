@@ -14,6 +14,7 @@
 #include <array>
 #include <cerrno>
 #include <limits>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -80,6 +81,7 @@ int wire_create(BIO* bio) {
 const BIO_METHOD* wire_method() {
   static const Method method = [] {
     Method made(BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "leafgate"));
+    if (made == nullptr) throw std::bad_alloc();
     BIO_meth_set_read(made.get(), wire_read);
     BIO_meth_set_write(made.get(), wire_write);
     BIO_meth_set_ctrl(made.get(), wire_control);
@@ -185,6 +187,10 @@ class TlsStream final : public Stream {
       : context_(std::move(context)), session_(SSL_new(context_.get())) {
     wire_.socket = std::move(socket);
     BIO* const bio = BIO_new(wire_method());
+    if (session_ == nullptr || bio == nullptr) {
+      BIO_free(bio);
+      throw std::bad_alloc();
+    }
     BIO_set_data(bio, &wire_);
     SSL_set_bio(session_.get(), bio, bio);
   }

@@ -2,6 +2,7 @@
 // What breaks between a broker and Redis, and how the replica comes out of it.
 #include <sys/stat.h>
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -423,6 +424,36 @@ TEST_CASE("while Redis takes no writes changes arrive but nothing is called fres
     CHECK(differences(redis, second.replica) == "");
   }
   redis.cli({"config", "set", "maxmemory", "0"});
+  CHECK(watcher.settled());
+  CHECK(eventually([&] { return watcher.sync.status().last_error.empty(); }));
+}
+
+TEST_CASE("a Redis that cannot save refuses even PING, and is read all the same", "[sync]") {
+  RedisServer redis({.arguments = {"--save", "3600 1", "--dbfilename", "taken"}});
+  fill(redis, 1000);
+  Watcher watcher(redis);
+  REQUIRE(watcher.live());
+
+  // A folder where the file is to go is as good as a full disk.
+  const std::string said = redis.cli({"config", "get", "dir"});
+  const std::filesystem::path taken =
+      std::filesystem::path(said.substr(said.find('\n') + 1)) / "taken";
+  std::filesystem::create_directory(taken);
+  redis.cli({"bgsave"});
+  REQUIRE(eventually(
+      [&] { return watcher.sync.status().last_error.find("MISCONF") != std::string::npos; }));
+  const auto older = *watcher.sync.age();
+  REQUIRE(eventually([&] { return *watcher.sync.age() > older + milliseconds(300); }));
+  CHECK(watcher.sync.status().state == SyncState::kLive);
+  CHECK(watcher.sync.status().connects == 1);
+
+  Watcher second(redis, "gateway-2");
+  REQUIRE(second.live());
+  CHECK(second.sees(kB, "active"));
+  CHECK(registry::Client::connect(redis.endpoint(), std::chrono::seconds(2)).ok());
+
+  std::filesystem::remove(taken);
+  redis.cli({"bgsave"});
   CHECK(watcher.settled());
   CHECK(eventually([&] { return watcher.sync.status().last_error.empty(); }));
 }

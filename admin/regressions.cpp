@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `leafgate registry regressions`: what brokers refuse although the registry, having lost writes,
 // calls it active, and nobody has decided since.
+#include <algorithm>
+#include <cstdint>
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -114,16 +116,37 @@ Result<std::vector<Regression>> find_regressions(Access& access) {
   const Result<std::map<std::string, policy::Time>> last = decided(access, all.value().back().at);
   if (!last) return last.error();
   std::erase_if(all.value(), [&last](const Regression& regression) {
-    for (const std::string& name : {regression.key, std::string()}) {
+    const auto later = [&](const std::string& name) {
       const auto found = last.value().find(name);
-      if (found != last.value().end() && found->second > regression.at) return true;
-    }
-    return false;
+      return found != last.value().end() && found->second > regression.at;
+    };
+    return later(regression.key) || later("");
   });
   return still_standing(access, std::move(all).value());
 }
 
-void print_json(const std::vector<Regression>& all, const std::vector<std::string>& reading) {
+// A broker that refuses more than is listed, and by how many: what was written while it was away is
+// no news to it, and what it has not reported yet is in no list.
+struct Unlisted {
+  std::string broker;
+  std::uint64_t count;
+};
+
+std::vector<Unlisted> unlisted(const std::vector<Regression>& all,
+                               const std::vector<Broker>& brokers) {
+  std::vector<Unlisted> found;
+  for (const Broker& broker : brokers) {
+    const auto listed = static_cast<std::uint64_t>(std::count_if(
+        all.begin(), all.end(),
+        [&](const Regression& regression) { return regression.broker == broker.name; }));
+    const std::uint64_t refused = broker.number("regressions");
+    if (refused > listed) found.push_back({broker.name, refused - listed});
+  }
+  return found;
+}
+
+void print_json(const std::vector<Regression>& all, const std::vector<Unlisted>& more,
+                const std::vector<std::string>& reading) {
   Json list = Json::array();
   for (const Regression& regression : all) {
     list.push_back({{"broker", regression.broker},
@@ -133,16 +156,29 @@ void print_json(const std::vector<Regression>& all, const std::vector<std::strin
                     {"registry", regression.registry},
                     {"at", json_time(regression.at)}});
   }
-  print(Json{{"regressions", std::move(list)}, {"still_reading", reading}});
+  Json others = Json::array();
+  for (const Unlisted& broker : more)
+    others.push_back({{"broker", broker.broker}, {"count", broker.count}});
+  print(Json{{"regressions", std::move(list)},
+             {"unlisted", std::move(others)},
+             {"still_reading", reading}});
 }
 
 std::string or_dash(const std::string& text) {
   return text.empty() ? "-" : log::escape(text);
 }
 
-void print_words(const std::vector<Regression>& all, const std::vector<std::string>& reading) {
+void print_words(const std::vector<Regression>& all, const std::vector<Unlisted>& more,
+                 const std::vector<std::string>& reading) {
   for (const std::string& name : reading)
     std::cout << name << " still reads the registry: it may find more\n";
+  for (const Unlisted& broker : more) {
+    std::cout << broker.broker << " refuses " << broker.count
+              << " that are not listed: they were written while it was away, or its report is on "
+                 "its way. Look again in\nsome seconds; then write their states once more, or "
+                 "`leafgate registry confirm`.\n";
+  }
+  if (all.empty() && !more.empty()) return;
   if (all.empty()) {
     std::cout << "no regressions: what brokers refuse is what the registry says\n";
     return;
@@ -169,10 +205,11 @@ Exit registry_regressions(const CommonOptions& common) {
   const Result<std::vector<Broker>> brokers = read_brokers(access.value());
   if (!brokers) return fail(brokers.error(), common.json);
   const std::vector<std::string> reading = still_reading(brokers.value());
+  const std::vector<Unlisted> more = unlisted(found.value(), brokers.value());
   if (common.json) {
-    print_json(found.value(), reading);
+    print_json(found.value(), more, reading);
   } else {
-    print_words(found.value(), reading);
+    print_words(found.value(), more, reading);
   }
   return Exit::kOk;
 }

@@ -11,7 +11,16 @@ namespace {
 
 constexpr std::size_t kRegressionsLogged = 10;
 
-enum MetaField : std::size_t { kId, kSeq, kConfirmed, kReplaces, kFormatField, kRule, kFieldCount };
+enum MetaField : std::size_t {
+  kId,
+  kSeq,
+  kConfirmed,
+  kReplaces,
+  kRestored,
+  kFormatField,
+  kRule,
+  kFieldCount
+};
 
 std::string text_at(const Reply& reply, MetaField at) {
   return std::string(reply.text_at(at).value_or(""));
@@ -22,6 +31,7 @@ Meta parse_meta(const Reply& reply) {
   meta.id = text_at(reply, kId);
   meta.confirmed = text_at(reply, kConfirmed);
   meta.replaces = text_at(reply, kReplaces);
+  meta.restored = text_at(reply, kRestored);
   const std::string seq = text_at(reply, kSeq);
   std::from_chars(seq.data(), seq.data() + seq.size(), meta.seq);
   return meta;
@@ -34,7 +44,7 @@ Result<void> ask_meta(const Schema& schema, std::uint64_t pulse, Pipeline& pipel
   request.kind = Request::Kind::kMeta;
   request.named = pulse;
   return pipeline.send(std::move(request), {"HMGET", schema.meta(), "id", "seq", "confirmed",
-                                            "replaces", "format", "device_id"});
+                                            "replaces", "restored", "format", "device_id"});
 }
 
 DataSet::DataSet(Remembered remembered, bool hold_on_data_loss, std::string device_id_rule,
@@ -53,6 +63,12 @@ Result<bool> DataSet::take_meta(const Reply& reply) {
   report_hold(held_before, id_before);
   if (!fence_.holding()) warn_of_rule(text_at(reply, kRule), text_at(reply, kFormatField));
   return again;
+}
+
+bool DataSet::returned(std::uint64_t number) {
+  if (!fence_.returned(number)) return false;
+  report_hold(true, "");
+  return true;
 }
 
 Result<bool> DataSet::take_replication(const Reply& reply) {
@@ -76,15 +92,23 @@ void DataSet::report_hold(bool held_before, const std::string& id_before) {
 
 void DataSet::report_regressions() {
   for (const Fence::Regression& regression : fence_.take_new()) {
-    outbox_.event(
-        {"regressed",
-         {{"key", regression.key}, {"held", regression.held}, {"registry", regression.registry}}});
+    untold_.push_back(regression);
     if (regressions_logged_++ >= kRegressionsLogged) continue;
     log_.push(log::Line(log::Level::kError, "registry_regressed")
                   .add("key", regression.key)
                   .add("held", regression.held)
                   .add("registry", regression.registry)
                   .add("do", "write the state that is right, or: leafgate registry confirm"));
+  }
+  tell_regressions();
+}
+
+// The list that somebody decides by must be whole: what has no room now is told later.
+void DataSet::tell_regressions() {
+  for (; !untold_.empty() && outbox_.room() != 0; untold_.pop_front()) {
+    const Fence::Regression& told = untold_.front();
+    outbox_.event(
+        {"regressed", {{"key", told.key}, {"held", told.held}, {"registry", told.registry}}});
   }
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,6 +34,8 @@ class DataSet {
   // The answers to ask_meta() and INFO replication. True when all records have to be read again.
   Result<bool> take_meta(const Reply& reply);
   Result<bool> take_replication(const Reply& reply);
+  // As Fence's.
+  bool returned(std::uint64_t number);
   // Tells of the regressions found since the last call.
   void report_regressions();
   // A full reconcile has come to its end.
@@ -40,6 +43,7 @@ class DataSet {
 
  private:
   void report_hold(bool held_before, const std::string& id_before);
+  void tell_regressions();
   void warn_of_rule(std::string_view rule, std::string_view format);
 
   const std::string device_id_rule_;
@@ -47,7 +51,8 @@ class DataSet {
   Outbox& outbox_;
   log::Queue& log_;
   std::string logged_rule_;
-  std::size_t regressions_logged_ = 0;  // since the last reconcile
+  std::deque<Fence::Regression> untold_;  // for the outbox
+  std::size_t regressions_logged_ = 0;    // since the last reconcile
 };
 
 }  // namespace leafgate::registry

@@ -19,38 +19,52 @@ Fence::Fence(Remembered remembered, bool hold_on_data_loss)
     : hold_on_data_loss_(hold_on_data_loss),
       id_(std::move(remembered.data_set)),
       seq_(remembered.seq),
+      restored_(std::move(remembered.restored)),
       lost_(remembered.lost),
       regressions_(remembered.regressions.begin(), remembered.regressions.end()) {
   if (!id_.empty()) confirmed_ = std::move(remembered.confirmed);
 }
 
-bool Fence::take(Meta meta) {
+bool Fence::take(const Meta& meta) {
+  if (meta.id == id_ && holding_) {
+    if (!returned_) ++returns_;
+    returned_ = meta;
+    return false;
+  }
+  returned_.reset();
   if (meta.id == id_) return take_same(meta);
   const bool accepted = !meta.id.empty() && meta.replaces == id_;
   if (hold_on_data_loss_ && !id_.empty() && !accepted) return take_other(meta);
   return adopt(meta);
 }
 
+bool Fence::returned(std::uint64_t number) {
+  if (number == 0 || number != returning()) return false;
+  holding_ = false;
+  found_id_.clear();
+  for (const std::string& key : of_hold_)
+    regressions_.erase(key);
+  of_hold_.clear();
+  unremembered_ = false;
+  take_same(*std::exchange(returned_, std::nullopt));
+  ++version_;
+  return true;
+}
+
 bool Fence::take_same(const Meta& meta) {
-  bool again = false;
-  if (std::exchange(holding_, false)) {
-    found_id_.clear();
-    for (const std::string& key : of_hold_)
-      regressions_.erase(key);
-    of_hold_.clear();
-    again = true;
-  }
   // Without an id a flush is nothing unusual, and takes `seq` with it.
   const bool lower = !id_.empty() && meta.seq < seq_;
+  const bool restored = !id_.empty() && meta.restored != restored_;
   // A loss may take a confirmation back as well: that is none.
   const bool differs = confirmed_ != meta.confirmed;
-  const bool confirmed = confirmed_ && differs && (lost_ || !lower);
+  const bool confirmed = confirmed_ && differs && !meta.confirmed.empty() && (lost_ || !lower);
   confirmed_ = meta.confirmed;
+  restored_ = meta.restored;
   seq_read_ = meta.seq;
-  if (confirmed && end_regressions()) again = true;
-  if (lower && !lost_ && !confirmed) lost_ = again = true;
+  bool again = confirmed && end_regressions();
+  if ((lower || restored) && !lost_ && !confirmed) lost_ = again = true;
   const std::uint64_t seq = lost_ ? seq_ : meta.seq;
-  if (again || differs || seq != seq_) ++version_;
+  if (again || differs || restored || seq != seq_) ++version_;
   seq_ = seq;
   return again;
 }
@@ -73,6 +87,7 @@ bool Fence::adopt(const Meta& meta) {
   id_ = meta.id;
   seq_ = seq_read_ = meta.seq;
   confirmed_ = meta.confirmed;
+  restored_ = meta.restored;
   ++version_;
   return true;
 }
@@ -89,7 +104,9 @@ bool Fence::take(const Replication& replication) {
 }
 
 void Fence::reconciled() {
-  if (holding_ || !std::exchange(lost_, false)) return;
+  if (holding_ || !lost_) return;
+  lost_ = std::exchange(unremembered_, false);
+  if (lost_) return;
   seq_ = seq_read_;
   ++version_;
 }
@@ -100,7 +117,10 @@ Fence::Absence Fence::absence() const noexcept {
 }
 
 void Fence::regress(Regression regression) {
-  if (overflowed()) return;
+  if (regressions_.size() >= kRegressionsMax) {
+    unremembered_ = true;
+    return;
+  }
   regressions_.insert(regression.key);
   if (holding_) of_hold_.insert(regression.key);
   ++version_;
@@ -116,14 +136,15 @@ void Fence::written(const std::string& key) {
 // True when there was anything to end: a loss, or what one brought.
 bool Fence::end_regressions() {
   const bool any = lost_ || !regressions_.empty();
-  lost_ = false;
+  lost_ = unremembered_ = false;
   regressions_.clear();
   of_hold_.clear();
   return any;
 }
 
 Remembered Fence::remembered() const {
-  return {id_, seq_, {regressions_.begin(), regressions_.end()}, confirmed_.value_or(""), lost_};
+  return {id_,   seq_,     {regressions_.begin(), regressions_.end()}, confirmed_.value_or(""),
+          lost_, restored_};
 }
 
 }  // namespace leafgate::registry

@@ -15,7 +15,6 @@ namespace {
 
 using policy::Time;
 using std::chrono::milliseconds;
-using std::chrono::system_clock;
 
 constexpr std::size_t kAskingMax = 512;  // named keys in flight
 // Two pages are in flight in a rebuild. Smaller ones keep named keys and other clients waiting
@@ -31,13 +30,14 @@ constexpr std::size_t kNamedMax = 500'000;     // and so many never
 constexpr std::size_t kNamedKept = 2'000'000;  // while a rebuild waits, which reads the others
 constexpr std::chrono::seconds kUnusableLogInterval{10};
 constexpr std::size_t kRepairsLogged = 10;
-constexpr std::int64_t kNoSuchKey = -2;  // PEXPIRETIME's answer
+constexpr std::int64_t kNoSuchKey = -2;                                  // PEXPIRETIME's answer
+constexpr std::int64_t kLastMillisecond = (std::int64_t{1} << 48U) - 2;  // of a slot of Replica's
 
 constexpr std::array kCertFields{field::kState, field::kRetireAt, field::kRevokedAt};
 
 // PEXPIRETIME: milliseconds since 1970, -1 without a TTL. Beyond any clock of ours is never.
 Time gone_at(std::int64_t answer) {
-  if (answer < 0) return policy::kNever;
+  if (answer < 0 || answer > kLastMillisecond) return policy::kNever;
   return Time(milliseconds(answer));
 }
 
@@ -46,6 +46,14 @@ std::int64_t page_for(Mirror::Purpose purpose, SteadyTime::duration answer) {
   const auto ms = std::chrono::ceil<milliseconds>(answer).count();
   const std::int64_t page = std::clamp(kPage * ms, kPage, kPageMax);
   return purpose == Mirror::Purpose::kAudit ? page / 2 : page;
+}
+
+Result<void> ask_ttl(std::string_view key, Request request, Pipeline& pipeline) {
+  std::string bytes;
+  encode_head(2, bytes);
+  encode_word("PEXPIRETIME", bytes);
+  encode_word(key, bytes);
+  return pipeline.send_encoded(std::move(request), bytes);
 }
 
 }  // namespace
@@ -205,14 +213,6 @@ Result<void> Mirror::ask_block(std::string_view key, Request request, Pipeline& 
   const Command command{"HMGET", std::string(key), std::string(field::kBefore)};
   if (Result<void> sent = pipeline.send(std::move(request), command); !sent) return sent;
   return ask_ttl(key, std::move(ttl), pipeline);
-}
-
-Result<void> Mirror::ask_ttl(std::string_view key, Request request, Pipeline& pipeline) {
-  std::string bytes;
-  encode_head(2, bytes);
-  encode_word("PEXPIRETIME", bytes);
-  encode_word(key, bytes);
-  return pipeline.send_encoded(std::move(request), bytes);
 }
 
 Result<void> Mirror::ask_page(Pipeline& pipeline, SteadyTime now) {
@@ -395,6 +395,7 @@ Result<void> Mirror::take_end(const Reply& reply, Pipeline& pipeline, SteadyTime
     scan_->cursor = "0";
     return ask_page(pipeline, now);
   }
+  if (scan_->kept_end) return scan_with_ttl(pipeline, now);
   sweep(pipeline);
   finished_ = {scan_->purpose, scan_->began};
   scan_.reset();

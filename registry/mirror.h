@@ -15,8 +15,9 @@
 //
 // Reading every TTL would make a scan half as long again. When Redis says that few keys have one, a
 // scan leaves them out and proves at its end, in one MULTI, that all keys with a TTL are known not
-// to be certificates. A TTL that is set later names its key. Where the proof fails the scan is done
-// again with TTLs, and so are all later ones.
+// to be certificates. A TTL that is set later names its key. Where the proof fails, or the replica
+// has a TTL that was taken away while nobody could tell, the scan is done again with TTLs, and so
+// are all later ones.
 #pragma once
 
 #include <chrono>
@@ -103,13 +104,14 @@ class Mirror {
 
  private:
   struct Scan {
-    Scan() {}  // clang 14 finds no default constructor here without one
+    Scan() {}  // NOLINT(modernize-use-equals-default): clang 14 finds no default constructor then
     Purpose purpose = Purpose::kRebuild;
     SteadyTime began;
     bool needs_turn = false;
     bool reading = false;  // the first page has been asked for
     bool with_ttl = false;
     bool names_only = false;       // second try of the proof: certificates have been read
+    bool kept_end = false;         // a certificate was read without the TTL that it had before
     std::size_t unread = 0;        // keys asked for and not answered yet
     std::set<std::string> others;  // keys that may have a TTL and are not certificates
     std::int64_t page = 0;         // keys that a page is asked for
@@ -132,7 +134,6 @@ class Mirror {
                        Pipeline& pipeline);
   Result<void> ask_cert(std::string_view key, Request request, Pipeline& pipeline);
   Result<void> ask_block(std::string_view key, Request request, Pipeline& pipeline);
-  Result<void> ask_ttl(std::string_view key, Request request, Pipeline& pipeline);
 
   Result<void> take_scan_answer(const Request& request, const Reply& reply, Pipeline& pipeline,
                                 SteadyTime now);
@@ -155,8 +156,10 @@ class Mirror {
                   bool ttl_known, Pipeline& pipeline);
   void store_block(const Request& request, const std::optional<policy::Block>& block,
                    policy::Time gone_at, Pipeline& pipeline);
+  bool put_cert(const Request& request, const policy::CertRecord& record, bool ttl_known);
   bool put_block(const KeyName& name, const policy::Block& block, Generation generation);
   std::optional<policy::Block> find_block(const KeyName& name) const;
+  bool is_news(const Request& request) const noexcept;
   // True: what is held stays.
   bool keep_refusal(const Request& request, const policy::CertRecord& record);
   bool keep_block(const Request& request, const KeyName& name,

@@ -58,16 +58,21 @@ void Mirror::store_cert(const Request& request, const std::optional<policy::Cert
   const bool audit = by_audit(request);
   const std::optional<policy::CertRecord> held =
       audit ? replica_.find(request.fingerprint) : std::nullopt;
-  const bool changed = ttl_known
-                           ? replica_.put(request.fingerprint, *record, stamp(request))
-                           : replica_.put_without_ttl(request.fingerprint, *record, stamp(request));
-  if (!changed) return;
+  if (!put_cert(request, *record, ttl_known)) return;
 
   changes_.certificate(request.fingerprint);
   const bool malformed = record->state == CertState::kMalformed;
   if (malformed) unusable("its state is not one of ours", schema_.cert(request.fingerprint));
   const bool ended = held && held->gone_at <= wall_clock();
   if (audit && !ended) suspect(schema_.cert(request.fingerprint), pipeline);
+}
+
+bool Mirror::put_cert(const Request& request, const policy::CertRecord& record, bool ttl_known) {
+  if (ttl_known) return replica_.put(request.fingerprint, record, stamp(request));
+  const Replica::Stored stored =
+      replica_.put_without_ttl(request.fingerprint, record, stamp(request));
+  if (scan_ && stored.kept_end) scan_->kept_end = true;
+  return stored.changed;
 }
 
 void Mirror::store_block(const Request& request, const std::optional<policy::Block>& block,
@@ -93,12 +98,18 @@ bool Mirror::put_block(const KeyName& name, const policy::Block& block, Generati
 
 // ---- deny wins
 
+// Somebody wrote this after the loss. In a HOLD it may be the loss that writes: a backup that is
+// being restored knows less than we do.
+bool Mirror::is_news(const Request& request) const noexcept {
+  return request.named != 0 && !fence_.holding();
+}
+
 // In a reconcile that is in doubt a held refusal outlives a record that admits, and goes on doing
-// so in later ones. What S named is taken as it is: somebody wrote it after the loss.
+// so in later ones.
 bool Mirror::keep_refusal(const Request& request, const policy::CertRecord& record) {
   if (!fence_.distrusts() && fence_.regressions() == 0) return false;
   const std::string key = tail(schema_.cert(request.fingerprint));
-  if (request.named != 0) {
+  if (is_news(request)) {
     fence_.written(key);
     return false;
   }
@@ -120,7 +131,7 @@ bool Mirror::keep_block(const Request& request, const KeyName& name,
                         const std::optional<policy::Block>& block) {
   if (!fence_.distrusts() && fence_.regressions() == 0) return false;
   const std::string key = tail(request.key);
-  if (request.named != 0) {
+  if (is_news(request)) {
     fence_.written(key);
     return false;
   }
@@ -144,7 +155,7 @@ std::optional<policy::Block> Mirror::find_block(const KeyName& name) const {
 // What a scan does not find there it does not stamp: the sweep decides.
 void Mirror::absent(const Request& request) {
   if (request.named == 0) return;
-  fence_.written(tail(request.key));
+  if (is_news(request)) fence_.written(tail(request.key));
   switch (fence_.absence()) {
     case Fence::Absence::kBelieved:
       return erase(request.key);

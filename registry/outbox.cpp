@@ -43,6 +43,11 @@ Outbox::Letters Outbox::take(std::size_t most) {
   return letters;
 }
 
+std::size_t Outbox::room() const {
+  const std::lock_guard lock(mutex_);
+  return capacity_ - events_.size();
+}
+
 std::uint64_t Outbox::dropped() const {
   const std::lock_guard lock(mutex_);
   return dropped_;

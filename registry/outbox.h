@@ -44,6 +44,8 @@ class Outbox {
   // Up to `most` events, oldest first, and the status if it is new.
   Letters take(std::size_t most);
 
+  // How many more events fit now.
+  std::size_t room() const;
   std::uint64_t dropped() const;
 
  private:

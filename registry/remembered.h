@@ -18,6 +18,7 @@ struct Remembered {
   std::vector<std::string> regressions = {};
   std::string confirmed = {};  // meta's, as last read
   bool lost = false;           // writes were lost, and no full reconcile has been through since
+  std::string restored = {};   // meta's, as last read
 
   bool operator==(const Remembered&) const = default;
 };

@@ -360,22 +360,22 @@ std::optional<CertRecord> Replica::find(const Fingerprint& fingerprint) const {
 }
 
 bool Replica::put(const Fingerprint& fingerprint, const CertRecord& record, Generation generation) {
-  return store(fingerprint, record, generation, Ttl::kRead);
+  return store(fingerprint, record, generation, Ttl::kRead).changed;
 }
 
-bool Replica::put_without_ttl(const Fingerprint& fingerprint, const CertRecord& record,
-                              Generation generation) {
+Replica::Stored Replica::put_without_ttl(const Fingerprint& fingerprint, const CertRecord& record,
+                                         Generation generation) {
   return store(fingerprint, record, generation, Ttl::kKeepHeld);
 }
 
-bool Replica::store(const Fingerprint& fingerprint, const CertRecord& record, Generation generation,
-                    Ttl ttl) {
+Replica::Stored Replica::store(const Fingerprint& fingerprint, const CertRecord& record,
+                               Generation generation, Ttl ttl) {
   const Shards::Place at = shards_->place(fingerprint);
   const std::lock_guard lock(at.shard.mutex);
   Slot* slot = at.shard.table.find(fingerprint, at.hash);
   if (slot == nullptr) {
     shards_->insert(at, {fingerprint, packed::pack(record, generation)});
-    return true;
+    return {.changed = true};
   }
 
   CertRecord merged = record;
@@ -387,7 +387,7 @@ bool Replica::store(const Fingerprint& fingerprint, const CertRecord& record, Ge
     shards_->count_in(at.shard, bits);
   }
   slot->bits = bits;
-  return differs;
+  return {differs, ttl == Ttl::kKeepHeld && merged.gone_at != policy::kNever};
 }
 
 bool Replica::erase(const Fingerprint& fingerprint) {

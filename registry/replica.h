@@ -45,9 +45,13 @@ class Replica {
   // Stores what was read and stamps it with `generation`. True when it differs from what was held.
   bool put(const policy::Fingerprint& fingerprint, const policy::CertRecord& record,
            Generation generation);
+  struct Stored {
+    bool changed = false;  // as of put()
+    bool kept_end = false;
+  };
   // As put(), for a record read without its key's TTL: a gone_at that is held stays.
-  bool put_without_ttl(const policy::Fingerprint& fingerprint, const policy::CertRecord& record,
-                       Generation generation);
+  Stored put_without_ttl(const policy::Fingerprint& fingerprint, const policy::CertRecord& record,
+                         Generation generation);
   bool put_device_block(std::string_view device, const policy::Block& block, Generation generation);
   bool put_issuer_block(std::string_view issuer, const policy::Block& block, Generation generation);
 
@@ -111,8 +115,8 @@ class Replica {
 
  private:
   enum class Ttl : std::uint8_t { kRead, kKeepHeld };
-  bool store(const policy::Fingerprint& fingerprint, const policy::CertRecord& record,
-             Generation generation, Ttl ttl);
+  Stored store(const policy::Fingerprint& fingerprint, const policy::CertRecord& record,
+               Generation generation, Ttl ttl);
 
   struct Shards;
   struct Blocks;

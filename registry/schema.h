@@ -21,10 +21,12 @@
 // transition. meta's `id` names the data set; a broker that finds another one than it remembers, or
 // none, holds absences back until `replaces` is the one it remembers. `confirmed` is the `seq` of
 // the last confirmation; when it changes, brokers forget what they refused although Redis, having
-// lost writes, says active. A record with a non-empty `revoked_at` is revoked whatever `state`
-// says. Stored values are at most kValueBytesMax long: Redis keeps such hashes compact. Brokers
-// write only events, broker:*, pulse:* and lease:*. The indexes are for people and services;
-// brokers never read them. Nothing else may exist under the prefix. Pure functions; any thread.
+// lost writes, says active. `restored` changes when a backup gets its id back; brokers then keep
+// what they refuse although the backup, being older, says active. A record with a non-empty
+// `revoked_at` is revoked whatever `state` says. Stored values are at most kValueBytesMax long:
+// Redis keeps such hashes compact. Brokers write only events, broker:*, pulse:* and lease:*. The
+// indexes are for people and services; brokers never read them. Nothing else may exist under the
+// prefix. Pure functions; any thread.
 #pragma once
 
 #include <cstddef>

@@ -28,7 +28,7 @@ using policy::Time;
 using Packed = Replica::Packed;
 
 constexpr std::string_view kMagic = "leafsnap";
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 constexpr std::size_t kBufferBytes = 256 * 1024;
 constexpr std::size_t kTextMax = 4096;  // of a prefix, an id or a key; Redis's own are shorter
 
@@ -257,6 +257,7 @@ void write_remembered(Output& out, const Remembered& remembered) {
   out.text(remembered.data_set);
   out.text(remembered.confirmed);
   out.number(static_cast<std::uint8_t>(remembered.lost));
+  out.text(remembered.restored);
   for (const std::string& key : remembered.regressions) {
     out.number(kRegression);
     out.text(key);
@@ -475,6 +476,7 @@ bool Reader::read_entry(Input& in, std::uint8_t tag) {
       found_.remembered.data_set = in.text();
       found_.remembered.confirmed = in.text();
       found_.remembered.lost = in.number<std::uint8_t>() != 0;
+      found_.remembered.restored = in.text();
       return true;
     case kRegression:
       found_.remembered.regressions.push_back(in.text());

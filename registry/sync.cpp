@@ -83,7 +83,8 @@ class Sync::Thread {
  private:
   struct Pulse {
     SteadyTime sent;
-    bool refused = false;  // Redis takes no writes; S was asked to say something instead
+    std::uint64_t returning;  // the Fence's
+    bool refused = false;     // Redis takes no writes; S was asked to say something instead
   };
   // A pulse came back: when the keys named until then are applied, and meta was read since, so is
   // all that was written before it.
@@ -91,6 +92,7 @@ class Sync::Thread {
     SteadyTime sent;
     std::uint64_t named;
     std::uint64_t pulse;
+    std::uint64_t returning;
   };
 
   void run();
@@ -121,7 +123,7 @@ class Sync::Thread {
   Result<void> audit(SteadyTime now);
   void finish_scan(SteadyTime now);
   void arrive(SteadyTime now);
-  void move_watermark();
+  Result<void> move_watermark(SteadyTime now);
   void wake_broker();
   void sleep(SteadyTime now);
   milliseconds jitter(milliseconds length);
@@ -359,7 +361,7 @@ Result<void> Sync::Thread::serve(SteadyTime now) {
   if (Result<void> done = beat(now); !done) return done;
   if (Result<void> done = ask_meta_for_absences(); !done) return done;
   if (Result<void> done = mirror_.ask(link_->pipeline(), now); !done) return done;
-  move_watermark();
+  if (Result<void> done = move_watermark(now); !done) return done;
   if (state_ != SyncState::kArm) {
     if (Result<void> done = mail_.send(link_->pipeline(), now); !done) return done;
   }
@@ -448,7 +450,7 @@ Result<void> Sync::Thread::take_answer(const Pipeline::Answer& answer, SteadyTim
 
 Result<void> Sync::Thread::beat(SteadyTime now) {
   if (pulse_ || now < next_pulse_) return {};
-  pulse_ = Pulse{now};
+  pulse_ = Pulse{now, data_set_.fence().returning()};
   next_pulse_ = now + options_.pulse_interval;
   mirror_.pulse_sent();
   Pipeline& pipeline = link_->pipeline();
@@ -490,19 +492,22 @@ Result<void> Sync::Thread::take_pulse(const Reply& reply) {
 }
 
 Result<void> Sync::Thread::pulse_over(SteadyTime now, bool proven) {
-  const SteadyTime sent = pulse_->sent;
+  const Pulse pulse = *pulse_;
   pulse_.reset();
   if (state_ == SyncState::kArm) return rebuild(now);
   if (!proven) return {};
   mirror_.pulse_returned();
-  if (state_ == SyncState::kLive && !mark_) mark_ = Mark{sent, mirror_.named(), pulses_};
+  if (state_ == SyncState::kLive && !mark_) {
+    mark_ = Mark{pulse.sent, mirror_.named(), pulses_, pulse.returning};
+  }
   return {};
 }
 
-void Sync::Thread::move_watermark() {
-  if (!mark_ || mirror_.applied() < mark_->named || meta_read_ < mark_->pulse) return;
-  if (!data_set_.fence().holding()) board_.advance_watermark(mark_->sent);
-  mark_.reset();
+Result<void> Sync::Thread::move_watermark(SteadyTime now) {
+  if (!mark_ || mirror_.applied() < mark_->named || meta_read_ < mark_->pulse) return {};
+  const Mark mark = *std::exchange(mark_, std::nullopt);
+  if (!data_set_.fence().holding()) board_.advance_watermark(mark.sent);
+  return data_set_.returned(mark.returning) ? read_again(now) : Result<void>();
 }
 
 // ---- full scans

@@ -446,13 +446,13 @@ local function judge_restore_meta(stored, fields)
     return refuse('the data set has another id, ' .. quote(id) .. ': it is kept', id)
   end
   for name, value in pairs(stored) do
-    if not is_in('seq replaces confirmed', name) and fields[name] ~= value then
+    if not is_in('seq replaces confirmed restored', name) and fields[name] ~= value then
       return refuse('meta has another ' .. quote(name) .. ': restore never alters it', id)
     end
   end
   local floor = fields.seq
-  -- The last two were said to brokers at their time: no backup may say them again.
-  fields.seq, fields.replaces, fields.confirmed = nil, nil, nil
+  -- These were said to brokers at their time: no backup may say them again.
+  fields.seq, fields.replaces, fields.confirmed, fields.restored = nil, nil, nil, nil
   return {from = '', to = fields.id, set = fields, floor = floor, restores = true}
 end
 
@@ -536,6 +536,8 @@ end
 local function stamp(target, change, seq)
   local set = change.set
   if change.confirms then set.confirmed = seq end
+  -- Brokers that know more than the backup see that there is one by a value they have not seen.
+  if change.restores and target.kind == 'meta' then set.restored = now .. '-' .. seq end
   if target.kind == 'meta' or change.restores then return end
   set.updated_at, set.updated_by, set.note = now, by, note ~= '' and note or nil
   set.version = target.kind == 'cert' and seq or nil

@@ -279,7 +279,14 @@ TEST_CASE("regressions are listed until somebody decides", "[cli][registry]") {
   const Ran ran = cli.run({"registry", "regressions"});
   CHECK_THAT(ran.out, ContainsSubstring("dev2") && ContainsSubstring("leafgate cert revoke"));
 
-  broker_says(cli, "gateway-1", "", "0", "1");
+  // It was away when two others were written, and goes on refusing them.
+  broker_says(cli, "gateway-1", "", "0", "3");
+  const Json more = cli.json({"registry", "regressions"})["unlisted"];
+  CHECK(more == Json::parse(R"([{"broker": "gateway-1", "count": 2}])"));
+  CHECK_THAT(cli.run({"registry", "regressions"}).out,
+             ContainsSubstring("gateway-1 refuses 2 that are not listed"));
+
   REQUIRE(cli.run({"registry", "confirm", "--yes"}).status == 0);
   CHECK(cli.json({"registry", "regressions"})["regressions"].empty());
+  CHECK_FALSE(ContainsSubstring("no regressions").match(cli.run({"registry", "regressions"}).out));
 }

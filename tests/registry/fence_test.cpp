@@ -11,8 +11,8 @@ using Absence = Fence::Absence;
 namespace {
 
 Meta meta(std::string id, std::uint64_t seq = 0, std::string confirmed = "",
-          std::string replaces = "") {
-  return {std::move(id), seq, std::move(confirmed), std::move(replaces)};
+          std::string replaces = "", std::string restored = "") {
+  return {std::move(id), seq, std::move(confirmed), std::move(replaces), std::move(restored)};
 }
 
 Remembered ours(std::uint64_t seq = 0, std::vector<std::string> regressions = {},
@@ -44,12 +44,68 @@ TEST_CASE("another id, or none, holds absence until ours returns", "[fence]") {
     CHECK(fence.take(meta("a third")));
     CHECK(fence.remembered() == ours(5));
 
-    CHECK(fence.take(meta("ours", 6)));
+    CHECK_FALSE(fence.take(meta("ours", 6)));
+    CHECK(fence.holding());
+    CHECK(fence.returned(fence.returning()));
     CHECK_FALSE(fence.holding());
     CHECK(fence.absence() == Absence::kUnproven);
     CHECK_FALSE(fence.distrusts());
     CHECK(fence.remembered() == ours(6));
   }
+}
+
+TEST_CASE("a return of the id ends a HOLD when all that was written before it has been applied",
+          "[fence]") {
+  Fence fence(ours(5), true);
+  fence.take(meta(""));
+  CHECK(fence.returning() == 0);
+  CHECK_FALSE(fence.returned(0));
+  fence.take(meta("ours", 5));
+  const std::uint64_t first = fence.returning();
+  CHECK(first != 0);
+  fence.take(meta("ours", 6));
+  CHECK(fence.returning() == first);
+
+  // It went again: what was applied since the first return says nothing of the second.
+  fence.take(meta(""));
+  CHECK(fence.returning() == 0);
+  CHECK_FALSE(fence.returned(first));
+  fence.take(meta("ours", 7));
+  CHECK_FALSE(fence.returned(first));
+  CHECK(fence.holding());
+  CHECK(fence.returned(fence.returning()));
+  CHECK(fence.remembered() == ours(7));
+}
+
+TEST_CASE("a backup that was put back is distrusted until a reconcile is through", "[fence]") {
+  Remembered before = ours(5, {}, "3");
+  before.restored = "1700000000-4";
+  Fence same(before, true);
+  CHECK_FALSE(same.take(meta("ours", 5, "3", "", "1700000000-4")));
+  CHECK_FALSE(same.distrusts());
+
+  // The backup brought no confirmation, which is none; seq went on.
+  Fence fence(before, true);
+  CHECK(fence.take(meta("ours", 9, "", "", "1800000000-9")));
+  CHECK(fence.distrusts());
+  fence.regress({"cert:a", "revoked", "active"});
+  CHECK_FALSE(fence.take(meta("ours", 9, "", "", "1800000000-9")));
+  fence.reconciled();
+  CHECK_FALSE(fence.distrusts());
+  CHECK(fence.regressed("cert:a"));
+  CHECK(fence.remembered().restored == "1800000000-9");
+  CHECK(fence.take(meta("ours", 10, "10", "", "1800000000-9")));
+  CHECK_FALSE(fence.regressed("cert:a"));
+}
+
+TEST_CASE("a HOLD that a backup ends goes over into the doubt of lost writes", "[fence]") {
+  Fence fence(ours(5), true);
+  fence.take(meta(""));
+  fence.regress({"cert:a", "revoked", "active"});
+  fence.take(meta("ours", 9, "", "", "1800000000-9"));
+  CHECK(fence.returned(fence.returning()));
+  CHECK_FALSE(fence.holding());
+  CHECK(fence.distrusts());
 }
 
 TEST_CASE("an id that replaces ours is adopted, and one that replaces another is not", "[fence]") {
@@ -169,6 +225,7 @@ TEST_CASE("within one link, and in a HOLD, offsets are not compared", "[fence]")
   fence.take(meta("theirs"));
   CHECK_FALSE(fence.take(Replication{"a", 10, "", -1}));
   fence.take(meta("ours"));
+  fence.returned(fence.returning());
   CHECK(fence.take(Replication{"a", 20, "", -1}));
 }
 
@@ -210,19 +267,48 @@ TEST_CASE("what a HOLD kept goes with it, and what was kept before stays", "[fen
   fence.regress({"cert:b", "inactive", "active"});
   CHECK(fence.regressions() == 2);
   fence.take(meta("ours"));
+  CHECK(fence.returned(fence.returning()));
   CHECK(fence.remembered() == ours(0, {"cert:a"}));
 }
 
-TEST_CASE("more regressions than can be remembered leave every reconcile in doubt", "[fence]") {
+TEST_CASE("regressions that cannot be remembered leave the next reconcile in doubt, and so on",
+          "[fence]") {
   Fence fence(ours(5), true);
   fence.take(meta("ours", 4));
-  for (std::size_t i = 0; i < Fence::kRegressionsMax + 5; ++i)
-    fence.regress({"cert:" + std::to_string(i), "revoked", "active"});
-  fence.reconciled();
+  const auto reconcile = [&](std::size_t settled) {
+    for (std::size_t i = settled; i < Fence::kRegressionsMax + 5; ++i) {
+      const std::string key = "cert:" + std::to_string(i);
+      if (!fence.regressed(key)) fence.regress({key, "revoked", "active"});
+    }
+    fence.reconciled();
+  };
+  reconcile(0);
   CHECK(fence.regressions() == Fence::kRegressionsMax);
   CHECK(fence.distrusts());
+  CHECK(fence.remembered().lost);
+
+  // Somebody decides about one, then about more than had no place.
+  fence.written("cert:0");
+  CHECK(fence.distrusts());
+  reconcile(1);
+  CHECK(fence.distrusts());
+  for (std::size_t i = 1; i < 10; ++i)
+    fence.written("cert:" + std::to_string(i));
+  reconcile(10);
+  CHECK_FALSE(fence.distrusts());
+  CHECK(fence.regressions() == Fence::kRegressionsMax - 5);
+  CHECK(fence.regressed("cert:" + std::to_string(Fence::kRegressionsMax + 4)));
+}
+
+TEST_CASE("a confirmation ends also what cannot be remembered", "[fence]") {
+  Fence fence(ours(5), true);
+  fence.take(meta("ours", 4));
+  for (std::size_t i = 0; i <= Fence::kRegressionsMax; ++i)
+    fence.regress({"cert:" + std::to_string(i), "revoked", "active"});
+  fence.reconciled();
   CHECK(fence.take(meta("ours", 4, "1")));
   CHECK_FALSE(fence.distrusts());
+  CHECK(fence.regressions() == 0);
 }
 
 TEST_CASE("INFO replication is read as Redis writes it, and nonsense says nothing", "[fence]") {

@@ -100,11 +100,14 @@ TEST_CASE("a read without TTL keeps the end that is held", "[replica]") {
   Replica replica;
   const Fingerprint key = fingerprint(1);
   replica.put(key, record(CertState::kActive, policy::kNever, at(2000)), 1);
-  CHECK(replica.put_without_ttl(key, record(CertState::kInactive), 2));
+  CHECK(replica.put_without_ttl(key, record(CertState::kInactive), 2).changed);
   CHECK(*replica.find(key) == record(CertState::kInactive, policy::kNever, at(2000)));
-  CHECK_FALSE(replica.put_without_ttl(key, record(CertState::kInactive), 3));
+  const Replica::Stored again = replica.put_without_ttl(key, record(CertState::kInactive), 3);
+  CHECK_FALSE(again.changed);
+  CHECK(again.kept_end);
   CHECK(replica.put(key, record(CertState::kInactive), 3));
   CHECK(replica.find(key)->gone_at == policy::kNever);
+  CHECK_FALSE(replica.put_without_ttl(key, record(CertState::kActive), 3).kept_end);
 }
 
 TEST_CASE("the table agrees with a plain map over any sequence of changes", "[replica]") {

@@ -166,8 +166,13 @@ TEST_CASE("meta is restored into a registry without an id, and seq never goes ba
 
   CHECK(outcome.kind == Kind::kApplied);
   CHECK(outcome.to == kHeld);
-  CHECK(registry.hash(kMeta) ==
-        Hash{{"id", kHeld}, {"format", "1"}, {"seq", "101"}, {"device_id", "cn"}});
+  const std::string restored = registry.hash(kMeta).at("restored");
+  CHECK(restored.ends_with("-101"));
+  CHECK(registry.hash(kMeta) == Hash{{"id", kHeld},
+                                     {"format", "1"},
+                                     {"seq", "101"},
+                                     {"device_id", "cn"},
+                                     {"restored", restored}});
   CHECK(registry.apply(restore(kMeta, meta)).kind == Kind::kUnchanged);
   Hash other = meta;
   other["id"] = std::string(32, 'b');

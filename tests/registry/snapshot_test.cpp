@@ -60,7 +60,8 @@ std::string unsealed(const std::string& file) {
   return file.substr(0, file.size() - 32);
 }
 
-const Remembered kRemembered{"set-1", 77, {"cert:ab", "block:device:dev9"}, "76", true};
+const Remembered kRemembered{"set-1", 77,   {"cert:ab", "block:device:dev9"},
+                             "76",    true, "1700000000-76"};
 
 void fill(Replica& replica) {
   for (std::uint64_t i = 0; i < 7; ++i)
@@ -129,15 +130,14 @@ TEST_CASE("the file is the same bytes on any machine", "[snapshot]") {
   const TempDir dir;
   Replica replica;
   replica.put(policy::Fingerprint{{0xaa}}, {CertState::kRevoked}, 9);
-  REQUIRE(write_snapshot(dir / "snapshot", replica, "p:", at(0x0102), [] {
-    return Remembered{"x", 3, {}, "y", true};
-  }));
+  REQUIRE(write_snapshot(dir / "snapshot", replica, "p:", at(0x0102),
+                         [] { return Remembered{"x", 3, {}, "y", true, "z"}; }));
   using namespace std::string_view_literals;
   std::string expected;
   for (const std::string_view part :
-       {"leafsnap\1\0\0\0\2\1\0\0\0\0\0\0\2\0\0\0p:"sv, "C\xaa"sv,
+       {"leafsnap\2\0\0\0\2\1\0\0\0\0\0\0\2\0\0\0p:"sv, "C\xaa"sv,
         "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"sv,
-        "\xff\xff\xff\xff\xff\xff\5\0"sv, "M\3\0\0\0\0\0\0\0\1\0\0\0x\1\0\0\0y\1"sv,
+        "\xff\xff\xff\xff\xff\xff\5\0"sv, "M\3\0\0\0\0\0\0\0\1\0\0\0x\1\0\0\0y\1\1\0\0\0z"sv,
         "E\1\0\0\0\0\0\0\0"sv})
     expected += part;
   CHECK(read_file(dir / "snapshot") == sealed(expected));
@@ -234,9 +234,9 @@ TEST_CASE("other files and other versions are called what they are", "[snapshot]
   store(dir / "snapshot", sealed(other));
   CHECK_THAT(refusal(dir / "snapshot"), ContainsSubstring("not a snapshot"));
   other = body;
-  other[8] = 2;
+  other[8] = 3;
   store(dir / "snapshot", sealed(other));
-  CHECK_THAT(refusal(dir / "snapshot"), ContainsSubstring("of format 2, ours is 1"));
+  CHECK_THAT(refusal(dir / "snapshot"), ContainsSubstring("of format 3, ours is 2"));
   store(dir / "snapshot", "");
   CHECK_THAT(refusal(dir / "snapshot"), ContainsSubstring("empty"));
   CHECK_THAT(refusal(dir.path().string()), ContainsSubstring("not a regular file"));

@@ -12,6 +12,7 @@ using namespace leafgate::test;
 using registry::Command;
 using registry::Reply;
 using registry::Schema;
+using registry::SyncOptions;
 
 namespace {
 
@@ -367,6 +368,48 @@ TEST_CASE("a block with a TTL ends although nobody asks Redis for it", "[sync]")
   REQUIRE(eventually([&] { return watcher.replica.device_block("dev1").has_value(); }));
   redis.cli({"pexpire", "leafgate:block:device:dev1", "300"});
   CHECK(eventually([&] { return !watcher.replica.device_block("dev1").has_value(); }));
+}
+
+TEST_CASE("an end beyond any clock is none", "[sync]") {
+  RedisServer redis;
+  Watcher watcher(redis);
+  REQUIRE(watcher.live());
+  redis.cli({"hset", kKeyA, "state", "active"});
+  redis.cli({"hset", "leafgate:block:device:dev1", "note", "for good"});
+  for (const std::string& key : {kKeyA, std::string("leafgate:block:device:dev1")})
+    redis.cli({"pexpireat", key, "9223372036854775800"});
+  REQUIRE(watcher.settled());
+  CHECK(watcher.replica.find(kA)->gone_at == policy::kNever);
+  CHECK(watcher.replica.device_block("dev1").has_value());
+
+  // A broker that read the block again and again would hide in nothing but its questions.
+  const auto asked = [&] {
+    const std::string stats = redis.cli({"info", "commandstats"});
+    const std::string name = "cmdstat_pexpiretime:calls=";
+    return std::stoul(stats.substr(stats.find(name) + name.size()));
+  };
+  const unsigned long before = asked();
+  const std::uint64_t syncs = watcher.sync.status().invalidations;
+  redis.cli({"hset", kKeyA, "state", "inactive"});
+  REQUIRE(eventually([&] { return watcher.sync.status().invalidations > syncs; }));
+  REQUIRE(watcher.settled());
+  CHECK(asked() - before < 10);
+}
+
+TEST_CASE("a TTL that was taken away while nobody could tell ends nothing", "[sync]") {
+  RedisServer redis;
+  redis.cli({"hset", kKeyA, "state", "retiring", "retire_at", "4102444800"});
+  SyncOptions options = Watcher::options(redis);
+  options.age_at_start = milliseconds(1);
+  const Watcher watcher(options, [](registry::Replica& replica) {
+    const policy::Time soon{std::chrono::time_point_cast<milliseconds>(
+        std::chrono::system_clock::now() + milliseconds(500))};
+    replica.put(kA, {.state = policy::CertState::kRetiring, .gone_at = soon}, registry::kUnstamped);
+  });
+  REQUIRE(watcher.live());
+  CHECK(watcher.replica.find(kA)->gone_at == policy::kNever);
+  CHECK(watcher.replica.find(kA)->retire_at != policy::kNever);
+  CHECK(differences(redis, watcher.replica) == "");
 }
 
 TEST_CASE("names that are not canonical are no certificates and are counted", "[sync]") {

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <new>
 
+#include "registry/fence.h"
 #include "tests/catch.h"
 #include "tests/registry/sync_fixture.h"
 
@@ -119,6 +120,40 @@ TEST_CASE("a regression ends when its key is written, whatever is written", "[lo
   REQUIRE(audits(watcher, 2));
   CHECK(differences(redis, watcher.replica) == "");
   CHECK(watcher.sync.status().repairs == 0);
+}
+
+TEST_CASE("none of more regressions than can be remembered is forgotten, or kept from the list",
+          "[loss]") {
+  constexpr std::uint64_t kMany = registry::Fence::kRegressionsMax + 40;
+  RedisServer redis;
+  registry::Client client = redis.client();
+  const auto write_all = [&](const std::string& state) {
+    std::vector<registry::Command> commands;
+    for (std::uint64_t i = 0; i < kMany; ++i)
+      commands.push_back({"HSET", kSchema.cert(fingerprint(i)), "state", state});
+    REQUIRE(client.pipeline(commands).ok());
+  };
+  const auto admitted = [](const Watcher& watcher) {
+    return watcher.replica.counts()[static_cast<std::size_t>(policy::CertState::kActive)];
+  };
+  redis.cli({"hset", kMeta, "id", "ours", "seq", "5"});
+  write_all("active");
+  redis.cli({"save"});
+  write_all("revoked");
+  redis.cli({"hset", kMeta, "seq", "9"});
+  Watcher watcher(with_audits(redis));
+  REQUIRE(watcher.settled());
+
+  lose_writes(redis);
+  REQUIRE(regressed(watcher, registry::Fence::kRegressionsMax));
+  CHECK(admitted(watcher) == 0);
+  const auto events = [&] { return redis.cli({"xlen", kSchema.events()}); };
+  CHECK(eventually([&] { return events() == std::to_string(registry::Fence::kRegressionsMax); }));
+
+  redis.cli({"hset", kKeyA, "state", "revoked"});
+  REQUIRE(audits(watcher, 2));
+  CHECK(admitted(watcher) == 0);
+  CHECK(watcher.sync.status().regressions == registry::Fence::kRegressionsMax);
 }
 
 TEST_CASE("a confirmation ends all regressions, and what Redis says counts", "[loss]") {

@@ -77,6 +77,11 @@ Result<registry::Endpoint> resolve_endpoint(const CommonOptions& options,
   // A login belongs to a server: what --config says of its own must not go to another --url.
   if (!options.username.empty()) endpoint.username = options.username;
   if (!options.password_file.empty()) endpoint.password_file = options.password_file;
+  if (!endpoint.username.empty() && endpoint.password_file.empty()) {
+    return Error{
+        ErrorKind::kInvalid,
+        "a Redis user has no effect without a password: name its file with --password-file"};
+  }
   return add_tls(options, from_config, std::move(endpoint));
 }
 

@@ -82,18 +82,31 @@ registry::Tls read_tls(YamlMapping section) {
   return tls;
 }
 
+struct Login {
+  std::string username;
+  std::string password_file;
+};
+
+// Without a password nobody logs in: Redis would see the `default` user and not the one named.
+Login read_login(YamlMapping& section) {
+  Login login{section.text("username"), section.text("password_file")};
+  if (!login.username.empty() && login.password_file.empty())
+    section.fail("username",
+                 "has no effect without `password_file`: name the file of its password");
+  return login;
+}
+
 void read_sentinel(YamlMapping& registry, registry::Endpoint& endpoint) {
-  auto section = registry.mapping("sentinel");
-  const auto username = section.text("username");
-  const auto password_file = section.text("password_file");
-  section.finish();
   if (registry.node("sentinel") == nullptr) return;
   if (!endpoint.sentinels) {
     registry.fail("sentinel", "needs a `url` that starts with `redis-sentinel://`");
     return;
   }
-  endpoint.sentinels->username = username;
-  endpoint.sentinels->password_file = password_file;
+  auto section = registry.mapping("sentinel");
+  auto login = read_login(section);
+  section.finish();
+  endpoint.sentinels->username = std::move(login.username);
+  endpoint.sentinels->password_file = std::move(login.password_file);
 }
 
 registry::Endpoint read_endpoint(YamlMapping& section) {
@@ -104,8 +117,11 @@ registry::Endpoint read_endpoint(YamlMapping& section) {
     return {};
   }
   auto endpoint = std::move(parsed).value();
-  endpoint.username = section.text("username");
-  endpoint.password_file = section.text("password_file");
+  if (!endpoint.username.empty())
+    section.fail("url", "a user has no effect there: name it in `registry.username`");
+  auto login = read_login(section);
+  endpoint.username = std::move(login.username);
+  endpoint.password_file = std::move(login.password_file);
   read_sentinel(section, endpoint);
   const auto tls = read_tls(section.mapping("tls"));
   if (section.node("tls") == nullptr) return endpoint;

@@ -141,6 +141,24 @@ TEST_CASE("with sentinels TLS is what files for it ask for", "[cli][usage]") {
   CHECK(run(status).status == 4);
 }
 
+TEST_CASE("a user without a password file is an error, not another user", "[cli][usage]") {
+  const Cli cli;
+  const std::string port = std::to_string(cli.redis.port());
+  const std::vector<std::vector<std::string>> wrong = {
+      {"status", "--url", "redis://admin@127.0.0.1:" + port}, {"status", "--username", "admin"}};
+  for (const auto& arguments : wrong) {
+    const Ran ran = cli.run(arguments);
+    INFO(arguments.back());
+    CHECK(ran.status == 2);
+    CHECK_THAT(ran.err, ContainsSubstring("--password-file"));
+  }
+  REQUIRE(cli.redis.cli({"ACL", "SETUSER", "admin", "on", ">s3cret", "+@all", "~*"}) == "OK");
+  const TempDir dir;
+  write_file(dir / "password", "s3cret\n");
+  CHECK(cli.run({"status", "--url", wrong[0].back(), "--password-file", dir / "password"}).status ==
+        0);
+}
+
 TEST_CASE("the Redis users of deploy/redis-acl have the rights that the commands need",
           "[cli][usage]") {
   const Cli cli;

@@ -185,7 +185,7 @@ TEST_CASE("TLS is what rediss:// asks for, and its files go with it", "[config]"
 TEST_CASE("sentinels may want a log-in of their own, and TLS like Redis itself", "[config]") {
   const auto config = good(
       "topics: any\nregistry: {url: 'redis-sentinel://h,i:2/fleet?db=3', username: broker, "
-      "sentinel: {username: watcher, password_file: /s}, tls: {ca_file: /ca}}");
+      "password_file: /b, sentinel: {username: watcher, password_file: /s}, tls: {ca_file: /ca}}");
   const auto& endpoint = config.registry.endpoint;
   CHECK(endpoint.username == "broker");
   CHECK(endpoint.sentinels ==
@@ -221,6 +221,18 @@ TEST_CASE("a password is refused wherever it is written", "[config]") {
   const auto url = refusal("topics: any\nregistry: {url: 'redis://u:hunter2@h:6379/0'}");
   CHECK_THAT(url, ContainsSubstring("f.yaml:2: registry.url: "));
   CHECK(url.find("hunter2") == std::string::npos);
+}
+
+TEST_CASE("a user that would not be logged in is an error", "[config]") {
+  CHECK_THAT(
+      refusal("topics: any\nregistry: {url: 'redis://broker@h', password_file: /p}"),
+      ContainsSubstring("f.yaml:2: registry.url: ") && ContainsSubstring("`registry.username`"));
+  CHECK_THAT(
+      refusal("topics: any\nregistry:\n  username: broker"),
+      ContainsSubstring("f.yaml:3: registry.username: ") && ContainsSubstring("`password_file`"));
+  CHECK_THAT(
+      refusal("topics: any\nregistry: {url: 'redis-sentinel://h/s', sentinel: {username: u}}"),
+      ContainsSubstring("registry.sentinel.username: "));
 }
 
 TEST_CASE("words, numbers and durations out of range name what is allowed", "[config]") {

@@ -84,10 +84,12 @@ class Checker {
   void check_plugin() {
     const ConfLine* plugin = ours();
     if (plugin == nullptr) {
-      return error(nullptr,
-                   "leafgate is not loaded: add `plugin /usr/lib/mosquitto/" +
-                       std::string(kPluginFile) + "` and, below it, `plugin_opt_config " +
-                       (config_path_.empty() ? std::string(kDefaultConfig) : config_path_) + "`");
+      return error(
+          nullptr,
+          "leafgate is not loaded: add `plugin /usr/lib/leafgate/plugin/" +
+              std::string(kPluginFile) +
+              "` (/usr/local/lib/ when you built it yourself) and, below it, `plugin_opt_config " +
+              (config_path_.empty() ? std::string(kDefaultConfig) : config_path_) + "`");
     }
     const ConfLine& first = *std::find_if(lines_.begin(), lines_.end(), is_plugin_line);
     if (&first != plugin) {

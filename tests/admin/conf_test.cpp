@@ -104,7 +104,7 @@ TEST_CASE("each thing that lets devices past the gate is an error with its line"
   const std::vector<Case> cases = {
       {"no plugin",
        "set_tcp_nodelay true\nlistener 8883\ncertfile a\ncafile b\nrequire_certificate true\n", 0,
-       "leafgate is not loaded"},
+       "leafgate is not loaded: add `plugin /usr/lib/leafgate/plugin/mosquitto_leafgate.so`"},
       {"another plugin first", "plugin /x/mosquitto_dynamic_security.so\n" + conf.text(), 3,
        "must be the first"},
       {"an old-style plugin first", "auth_plugin /x/other.so\n" + conf.text(), 3,

@@ -39,11 +39,12 @@ std::string kept(std::string_view text) {
   return std::string(text.substr(0, log::kMaxValue + 1));
 }
 
+// What a stranger may make long comes last, so that a full line keeps who it was.
 void add_subject(log::Line& line, const Subject& subject) {
   if (!subject.device.empty()) line.add("device", subject.device);
-  line.add("client_id", subject.client_id);
-  if (!subject.address.empty()) line.add("address", subject.address);
   if (subject.fingerprint) line.add("fingerprint", policy::to_hex(*subject.fingerprint));
+  if (!subject.address.empty()) line.add("address", subject.address);
+  line.add("client_id", subject.client_id);
 }
 
 registry::Event event_about(std::string kind, const Subject& subject) {
@@ -112,9 +113,9 @@ void Notices::tell(const Told& told, std::uint64_t count) {
   log::Line line(told.only_reported ? log::Level::kWarning : log::Level::kNotice,
                  told.only_reported ? "would_refuse" : "refused");
   line.add("reason", policy::to_string(told.reason)).add("action", told.action);
-  if (!told.topic.empty()) line.add("topic", told.topic);
-  add_subject(line, told.subject);
   if (count > 1) line.add("repeated", static_cast<std::int64_t>(count));
+  add_subject(line, told.subject);
+  if (!told.topic.empty()) line.add("topic", told.topic);
   broker::log(line);
 }
 

@@ -145,6 +145,26 @@ TEST_CASE("hostile names can end neither a field nor a line", "[plugin][notices]
                        ContainsSubstring(R"(client_id="a b\" reason=granted\x0astarted")"));
 }
 
+TEST_CASE("a client id or a topic of any length leaves the fingerprint and the address in the line",
+          "[plugin][notices]") {
+  Fixture f;
+  std::string accents;
+  while (accents.size() < 206)
+    accents += "é";
+  const Subject who = subject(1, accents);
+  f.notices.refused(who, {.reason = Reason::kInactive});
+  f.notices.refused(
+      who, {.reason = Reason::kTopicNotAllowed, .action = "publish", .topic = accents + accents});
+  f.notices.ended(who, Reason::kInactive);
+
+  REQUIRE(fake_broker().log.size() == 3);
+  for (const auto& [level, line] : fake_broker().log) {
+    INFO(line);
+    CHECK_THAT(line, ContainsSubstring(" fingerprint=" + to_hex(*who.fingerprint)) &&
+                         ContainsSubstring(" address=192.0.2.1"));
+  }
+}
+
 TEST_CASE("values of events are cut to what the registry stores", "[plugin][notices]") {
   Fixture f;
   f.notices.refused(subject(1, std::string(500, 'x')), {.reason = Reason::kInactive});

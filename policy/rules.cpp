@@ -53,6 +53,22 @@ Result<void> check_topics(const RulesSpec& spec) {
   return {};
 }
 
+// Whoever may choose any client id would choose another device's topics with it.
+Result<void> check_client_id_in_topics(const RulesSpec& spec) {
+  if (spec.client_id != ClientIdRule::kAny) return {};
+  for (const auto& rule : spec.topic_rules) {
+    for (const auto* patterns : {&rule.publish, &rule.subscribe}) {
+      for (const auto& pattern : *patterns) {
+        if (!pattern.names_client_id()) continue;
+        return invalid("topics: `" + pattern.text() +
+                       "` with client_id: any gives a device the topics of others: use {device}, "
+                       "or client_id: must_equal_device | device_or_suffix");
+      }
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<Rules> Rules::make(RulesSpec spec) {
@@ -65,6 +81,8 @@ Result<Rules> Rules::make(RulesSpec spec) {
   if (!identity) return identity.error();
   const auto topics = check_topics(spec);
   if (!topics) return topics.error();
+  const auto client_id = check_client_id_in_topics(spec);
+  if (!client_id) return client_id.error();
   std::sort(spec.reserved_names.begin(), spec.reserved_names.end());
   return Rules(std::move(spec));
 }

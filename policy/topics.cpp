@@ -185,6 +185,11 @@ std::optional<TopicPattern::Slot> TopicPattern::slot_named(std::string_view name
   return std::nullopt;
 }
 
+bool TopicPattern::names_client_id() const {
+  return std::any_of(parts_.begin(), parts_.end(),
+                     [](const Part& part) { return part.slot == Slot::kClientId; });
+}
+
 std::optional<std::string> TopicPattern::bind(const TopicValues& values) const {
   std::string filter;
   if (!append(safe(values), filter)) return std::nullopt;

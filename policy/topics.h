@@ -59,6 +59,7 @@ class TopicPattern {
   std::optional<std::string> bind(const TopicValues& values) const;
 
   const std::string& text() const noexcept { return text_; }
+  bool names_client_id() const;  // holds `{client_id}`
 
  private:
   friend class BoundTopics;

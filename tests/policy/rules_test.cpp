@@ -52,6 +52,24 @@ TEST_CASE("rules that would not be used are refused", "[policy][rules]") {
   CHECK_THAT(refusal(spec), ContainsSubstring("topics"));
 }
 
+TEST_CASE("topics by client id are refused where a client may choose any", "[policy][rules]") {
+  TopicRule subscribe;
+  subscribe.subscribe = publish_rule("cmd/{client_id}").publish;
+  for (const auto& rule : {publish_rule("devices/{client_id}/#"), subscribe}) {
+    RulesSpec spec;
+    spec.topic_rules = {publish_rule("devices/{device}/#"), rule};
+    CHECK(Rules::make(spec).ok());
+    spec.client_id = ClientIdRule::kDeviceOrSuffix;
+    CHECK(Rules::make(spec).ok());
+    spec.client_id = ClientIdRule::kAny;
+    CHECK_THAT(refusal(spec), ContainsSubstring(rule.publish.empty() ? "`cmd/{client_id}`"
+                                                                     : "`devices/{client_id}/#`") &&
+                                  ContainsSubstring("{device}"));
+    spec.topic_rules.pop_back();
+    CHECK(Rules::make(spec).ok());
+  }
+}
+
 TEST_CASE("a topic rule without filters is refused", "[policy][rules]") {
   RulesSpec spec;
   spec.topic_rules = {publish_rule("a"), TopicRule{}};

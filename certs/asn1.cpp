@@ -73,6 +73,73 @@ std::optional<std::string> converted(const ASN1_STRING& string) {
   return text;
 }
 
+bool is_blank(char c) {
+  return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+// Without blanks at the ends, other runs of them as one space, ASCII in lower case.
+std::string folded(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (is_blank(c)) {
+      if (!out.empty() && out.back() != ' ') out += ' ';
+    } else {
+      out += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    }
+  }
+  if (!out.empty() && out.back() == ' ') out.pop_back();
+  return out;
+}
+
+using Name = std::unique_ptr<X509_NAME, Free<X509_NAME_free>>;
+using NameEntry = std::unique_ptr<X509_NAME_ENTRY, Free<X509_NAME_ENTRY_free>>;
+
+// Of the types whose spelling OpenSSL ignores when it compares names; the others it takes as they
+// are. nullptr when the text is not what its type says.
+NameEntry canonical(const X509_NAME_ENTRY& entry) {
+  const ASN1_STRING* value = X509_NAME_ENTRY_get_data(&entry);
+  constexpr unsigned long kFolded = B_ASN1_UTF8STRING | B_ASN1_BMPSTRING | B_ASN1_UNIVERSALSTRING |
+                                    B_ASN1_PRINTABLESTRING | B_ASN1_T61STRING | B_ASN1_IA5STRING |
+                                    B_ASN1_VISIBLESTRING;
+  if ((ASN1_tag2bit(ASN1_STRING_type(value)) & kFolded) == 0) {
+    return NameEntry(must(X509_NAME_ENTRY_dup(&entry)));
+  }
+  unsigned char* utf8 = nullptr;
+  const int length = ASN1_STRING_to_UTF8(&utf8, value);
+  if (length < 0) return nullptr;
+  const std::string text =
+      folded({reinterpret_cast<const char*>(utf8), static_cast<std::size_t>(length)});
+  OPENSSL_free(utf8);
+  return NameEntry(must(X509_NAME_ENTRY_create_by_OBJ(
+      nullptr, X509_NAME_ENTRY_get_object(&entry), V_ASN1_UTF8STRING,
+      reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()))));
+}
+
+// One spelling for all the names that OpenSSL takes for the same when it looks for an issuer
+// (RFC 5280 §7.1): whoever signs chooses the spelling.
+Name canonical(const X509_NAME& name) {
+  Name out(must(X509_NAME_new()));
+  int set_before = -1;
+  for (int i = 0; i < X509_NAME_entry_count(&name); ++i) {
+    const X509_NAME_ENTRY* entry = X509_NAME_get_entry(&name, i);
+    const NameEntry added = canonical(*entry);
+    if (!added) return nullptr;
+    const int set = X509_NAME_ENTRY_set(entry);
+    must(X509_NAME_add_entry(out.get(), added.get(), -1, set == set_before ? -1 : 0));
+    set_before = set;
+  }
+  return out;
+}
+
+std::optional<std::string> canonical_id(const X509_NAME& name) {
+  const ErrorGuard guard;
+  const Name same = canonical(name);
+  const unsigned char* der = nullptr;
+  std::size_t length = 0;
+  if (!same || X509_NAME_get0_der(same.get(), &der, &length) != 1) return std::nullopt;
+  return "name-" + policy::to_hex(sha256({der, length}));
+}
+
 // The name that name_id() was asked for last.
 struct NamedLast {
   std::string der;
@@ -144,8 +211,9 @@ std::optional<std::string> name_id(const X509_NAME& name) {
   thread_local NamedLast last;
   const std::string_view text(reinterpret_cast<const char*>(der), length);
   if (last.id.empty() || last.der != text) {
-    NamedLast named{std::string(text), "name-" + policy::to_hex(sha256({der, length}))};
-    last = std::move(named);
+    auto id = canonical_id(name);
+    if (!id) return std::nullopt;
+    last = NamedLast{std::string(text), std::move(*id)};
   }
   return last.id;
 }

@@ -32,8 +32,9 @@ std::optional<policy::Time> to_time(const ASN1_TIME& time);
 // character strings. T61String is read as Latin-1, as everybody writes it.
 std::optional<std::string> to_utf8(const ASN1_STRING& string);
 
-// A distinguished name as an issuer id: `name-` and the SHA-256 of its DER. nullopt when OpenSSL
-// cannot encode it.
+// A distinguished name as an issuer id: `name-` and the SHA-256 of its canonical form in DER. Names
+// that OpenSSL takes for the same have the same: each text is a UTF8String with blanks at its ends
+// removed, others collapsed, and ASCII in lower case. nullopt when OpenSSL cannot encode it.
 std::optional<std::string> name_id(const X509_NAME& name);
 
 // `kind` is kOther and `bits` 0 for a key that cannot be decoded. An elliptic curve counts only

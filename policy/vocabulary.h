@@ -59,7 +59,7 @@ struct CertFacts {
   std::vector<std::string> san_uris;  // subjectAltName, uniformResourceIdentifier
   std::vector<std::string> san_dns;   // subjectAltName, dNSName
   std::string issuer_key_id;          // authority key id, lower-case hex; empty when absent
-  std::string issuer_name_id;         // `name-` and the SHA-256 of the issuer DN's DER, hex
+  std::string issuer_name_id;         // `name-` and the SHA-256 of the canonical issuer DN, hex
 };
 
 // State of a certificate in the registry. Only kActive, and kRetiring before its deadline, admit.

@@ -22,6 +22,8 @@ using leafgate::test::crafted;
 using leafgate::test::load;
 using leafgate::test::Pki;
 using leafgate::test::run;
+using leafgate::test::TempDir;
+using leafgate::test::write_file;
 using namespace std::chrono;
 
 namespace {
@@ -101,8 +103,35 @@ TEST_CASE("the issuer is known by its key and by its name", "[certs][facts]") {
   CHECK(leaf.issuer_name_id == read_facts(*ca, SanWanted::kNone).issuer_name_id);
 }
 
-TEST_CASE("the issuer's name id is the SHA-256 of its name in DER", "[certs][facts]") {
-  // printf '\x30\x17\x31\x15\x30\x13\x06\x03\x55\x04\x03\x0c\x0cmade by hand' | sha256sum
+TEST_CASE("an issuer has one name id however a certificate spells it", "[certs][facts]") {
+  const TempDir dir;
+  const auto named = [&](const std::string& subject, const std::string& mask = "utf8only") {
+    write_file(dir / "openssl.cnf",
+               "[req]\nstring_mask = " + mask + "\ndistinguished_name = none\n[none]\n");
+    const std::string file = dir / "ca.crt";
+    const auto made =
+        run({"openssl", "req", "-x509", "-config", dir / "openssl.cnf", "-newkey", "ed25519",
+             "-nodes", "-keyout", dir / "ca.key", "-utf8", "-subj", subject, "-out", file});
+    REQUIRE(made.status == 0);
+    return read_facts(*load(file), SanWanted::kNone).issuer_name_id;
+  };
+  const std::string id = named("/O=Example/CN=Fleet Ä CA");
+
+  for (const auto* same : {"/O=EXAMPLE/CN=fleet Ä ca", "/O= Example /CN=\tFleet  Ä \n CA  "}) {
+    INFO(same);
+    CHECK(named(same) == id);
+  }
+  CHECK(named("/O=Example/CN=Fleet Ä CA", "pkix") == id);  // PrintableString and BMPString
+  for (const auto* other : {"/O=Example/CN=FleetÄ CA", "/O=Example/CN=Fleet ä CA", "/O=Example",
+                            "/CN=Example/O=Fleet Ä CA", "/O=Example+CN=Fleet Ä CA"}) {
+    INFO(other);
+    CHECK(named(other) != id);
+  }
+}
+
+TEST_CASE("the issuer's name id is the SHA-256 of its canonical name in DER", "[certs][facts]") {
+  // It is canonical already: printf '\x30\x17\x31\x15\x30\x13\x06\x03\x55\x04\x03\x0c\x0cmade by
+  // hand' | sha256sum
   CHECK(facts_of("plain").issuer_name_id ==
         "name-4337fd1436237dad4385af0d440e3b8b90509838e801c21084f8e13d7a334e2f");
 }

@@ -112,6 +112,13 @@ void Gate::connected(mosquitto* client) {
   static_cast<void>(judge(candidate, Door::kAlreadyIn));  // refused: it is condemned, TICK ends it
 }
 
+void Gate::left(const mosquitto* client) {
+  const bool is_known = sessions_.find(client) != nullptr || sessions_.gone(client).has_value();
+  if (is_known) return sessions_.leave(client);
+  // Its will is asked about now, and nobody may be let in by a connection that has ended.
+  if (broker::certificate(client) != nullptr) sessions_.turn_away(client);
+}
+
 Verdict Gate::pre_shared_key(const mosquitto* client, std::string_view identity) {
   if (is_exception_named(identity) || reports()) return {kGranted, Then::kDefer};
   const Subject subject{std::nullopt, "", std::string(identity),

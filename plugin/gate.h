@@ -68,7 +68,8 @@ class Gate {
     return {{.allow = true, .reason = policy::Reason::kGranted}, policy::Then::kAccept};
   }
 
-  void left(const mosquitto* client) { sessions_.leave(client); }
+  // Before the broker takes the certificate away: one that was never judged is turned away.
+  void left(const mosquitto* client);
   // A connection whose judgement failed half way.
   void abandon(const mosquitto* client) { sessions_.turn_away(client); }
 

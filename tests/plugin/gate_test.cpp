@@ -423,6 +423,37 @@ TEST_CASE("the will of a client that was turned away is not published in anybody
   CHECK_FALSE(world.is_up(dev1));
 }
 
+TEST_CASE("the will of a client that leaves before it was ever judged makes no session of it",
+          "[plugin][gate]") {
+  World world("", kOwnTopics);
+  world.record("dev1", GENERATE(CertState::kActive, CertState::kRevoked));
+  mosquitto& dev1 = world.client("dev1");
+  dev1.username = "dev1";
+  fake_broker().by_id["dev1"] = &dev1;  // the broker keeps the session under its id
+
+  world.gate.left(&dev1);
+  SECTION("with its certificate still there") {}
+  SECTION("with its certificate gone") {
+    dev1.certificate.clear();
+  }
+
+  CHECK_FALSE(world.may_publish(dev1, "devices/dev1/will"));
+  CHECK_FALSE(world.is_up(dev1));
+  world.tick();
+  CHECK(fake_broker().kicks.empty());
+}
+
+TEST_CASE("the will of an offline session counts as its device's also when that session ends",
+          "[plugin][gate]") {
+  World world("", kOwnTopics);
+  mosquitto& offline = world.client("", "dev1");
+  offline.username = "dev1";
+
+  world.gate.left(&offline);
+
+  CHECK(world.may_publish(offline, "devices/dev1/will"));
+}
+
 // ---- MQTT 5 authentication, pre-shared keys
 
 TEST_CASE("gotcha 2: MQTT 5 authentication does not get past the gate", "[plugin][gate][gotcha]") {

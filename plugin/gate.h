@@ -13,8 +13,9 @@
 // - Not live, while the broker reloads: yes, because on 2.0 a no corrupts its list of sessions.
 // - A client of `without_certificate`, by user name and address: neither yes nor no.
 //
-// Before the first TICK everybody is refused: a broker that never ticks could never end a session
-// (2.0.11 with per_listener_settings). A healthy one ticks before it reads its first packet.
+// Before the first TICK everybody is refused, but for sessions from disk at a reload: a broker that
+// never ticks could never end a session (2.0.11 with per_listener_settings). A healthy one ticks
+// before it reads its first packet.
 //
 // The broker's thread only. May throw std::bad_alloc; the caller answers no then.
 #pragma once

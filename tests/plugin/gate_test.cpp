@@ -99,6 +99,13 @@ TEST_CASE("gotcha 19: before the first tick everybody is refused and the log say
     mosquitto& offline = world.client("", "offline");
     CHECK(code_of(gate.connect(&offline), Refusal::kConnection) == MOSQ_ERR_AUTH);
   }
+  SECTION("nor does a reload refuse the offline sessions that the broker restored") {
+    gate.reload_begins();
+    mosquitto& restored = world.client("", "restored");
+    restored.address.reset();
+    fake_broker().by_id["restored"] = &restored;
+    CHECK(code_of(gate.connect(&restored), Refusal::kConnection) == MOSQ_ERR_SUCCESS);
+  }
   SECTION("after the first tick it is admitted") {
     gate.tick();
     CHECK(connect() == MOSQ_ERR_SUCCESS);

@@ -135,12 +135,14 @@ Verdict Gate::judge(Candidate& candidate, Door door) {
   if (!ticked_) return refuse_unticked(candidate);
 
   const policy::Time now = clocks_.now();
-  const Decision decision = decide(candidate, now);
-  if (decision.allow) return admit(candidate, door, decision);
-
+  Decision decision = decide(candidate, now);
   const bool is_excepted =
       candidate.certificate == nullptr && is_exception(candidate.username, candidate.address);
-  if (is_excepted) return admit(candidate, door, decision);
+  if (is_excepted && of_other_device(candidate)) {
+    decision = no(Reason::kClientIdMismatch);
+  } else if (decision.allow || is_excepted) {
+    return admit(candidate, door, decision);
+  }
   if (!reports()) return refuse(candidate, door, decision);
   notices_.refused(candidate.subject(), {.reason = decision.reason, .only_reported = true});
   return admit(candidate, door, decision);
@@ -277,7 +279,9 @@ bool Gate::is_exception_named(std::string_view username) const {
 bool Gate::of_other_device(const Candidate& candidate) {
   const Session* holder = sessions_.holder(candidate.client_id);
   if (holder == nullptr || holder->condemned) return false;
-  if (holder->certificate() != nullptr && holder->device == candidate.device) return false;
+  const bool is_of_device = holder->certificate() != nullptr;
+  if (!is_of_device && candidate.certificate == nullptr) return false;
+  if (is_of_device && holder->device == candidate.device) return false;
   const bool is_left_over =
       holder->confirmed &&
       broker::holds_client_id(holder->client, candidate.client_id) == broker::Holds::kNo;

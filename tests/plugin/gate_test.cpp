@@ -212,6 +212,29 @@ TEST_CASE("a client of without_certificate is left to the others, by name and ad
   CHECK(refused(world, Reason::kNoCertificate) == 1);
 }
 
+TEST_CASE("a client of without_certificate may replace itself, never a live device",
+          "[plugin][gate]") {
+  World world("  client_id: any", "any",
+              "without_certificate: [{username: exporter, address: 127.0.0.1}]\n");
+  world.record("dev1", CertState::kActive);
+  mosquitto& dev1 = world.client("dev1", "shared");
+  const auto exporter = [&]() -> mosquitto& {
+    mosquitto& made = world.client("", "shared");
+    made.username = "exporter";
+    return made;
+  };
+  REQUIRE(world.connect(dev1) == MOSQ_ERR_SUCCESS);
+
+  CHECK(world.connect(exporter()) == MOSQ_ERR_AUTH);
+  CHECK(refused(world, Reason::kClientIdMismatch) == 1);
+  CHECK(world.is_up(dev1));
+
+  world.disconnect(dev1);
+  CHECK(world.connect(exporter()) == MOSQ_ERR_PLUGIN_DEFER);
+  world.tick();
+  CHECK(world.connect(exporter()) == MOSQ_ERR_PLUGIN_DEFER);
+}
+
 TEST_CASE("gotcha 9: in a takeover the old session leaves and the new one keeps the client id",
           "[plugin][gate][gotcha]") {
   World world;

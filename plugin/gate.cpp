@@ -191,6 +191,8 @@ Verdict Gate::admit(Candidate& candidate, Door door, const Decision& decision) {
   if (renames && !broker::set_username(candidate.client, candidate.device)) {
     return refuse(candidate, door, no(Reason::kInternalError));
   }
+  // 2.1 says when the client is in, connected(), and nothing when those we deferred to refuse it.
+  if (door == Door::kExtendedAuth && broker::is_2_1()) return {kGranted, Then::kDefer};
   watch_for_clones(candidate);
 
   Session session = session_of(candidate);

@@ -306,9 +306,11 @@ TEST_CASE("gotcha 13: a client id that leads to another session is never ended",
   world.tick();
   mosquitto& asking = world.client("dev1");
   // MQTT 5 authentication: still between its packets, so the id leads to the live session.
-  REQUIRE(world.gate.authenticate(&asking).decision.allow);
-
-  world.sessions.condemn(*world.sessions.find(&asking), leafgate::policy::Reason::kInactive);
+  leafgate::plugin::Session pending;
+  pending.client = &asking;
+  pending.client_id = "dev1";
+  world.sessions.condemn(world.sessions.insert(std::move(pending)),
+                         leafgate::policy::Reason::kInactive);
   world.tick();
   CHECK(fake_broker().kicks.empty());
   CHECK(world.is_up(live));

@@ -333,11 +333,12 @@ Then Gate::then_of(const Session& session) const {
 }
 
 void Gate::bind(Session& session) const {
-  session.rules = rules_;
-  if (session.certificate() == nullptr) return;
-  session.topics =
-      policy::BoundTopics(config_.rules.spec().topic_rules,
-                          policy::topic_values(session.facts, session.device, session.client_id));
+  if (session.certificate() != nullptr) {
+    session.topics =
+        policy::BoundTopics(config_.rules.spec().topic_rules,
+                            policy::topic_values(session.facts, session.device, session.client_id));
+  }
+  session.rules = rules_;  // last: if this throws, it is bound another time
 }
 
 void Gate::rejudge(Session& session, policy::Time now) {

@@ -173,7 +173,7 @@ void Plugin::reload() {
   if (config.value().broker != broker_) say_needs_restart("broker");
   if (!(config.value().registry == registry_)) say_needs_restart("registry");
   gate_.configure(std::move(config.value()));
-  rejudge_.everything();
+  changes_.everything();  // in the TICK that follows
   broker::log(log::Line(log::Level::kNotice, "reloaded").add("config", config_path_));
   say_mode();
 }
@@ -185,6 +185,15 @@ void Plugin::say_needs_restart(std::string_view key) {
 }
 
 void Plugin::tick() {
+  try {
+    turn();
+  } catch (...) {
+    changes_.everything();  // what was taken from it may be lost; allocates nothing
+    throw;
+  }
+}
+
+void Plugin::turn() {
   gate_.tick();
   if (changes_.waiting()) rejudge_.changed(changes_.take());
   const policy::Time now = wall_clock();

@@ -63,6 +63,7 @@ class Plugin {
   void say_hello() const;
   void say_mode() const;
   static void say_needs_restart(std::string_view key);
+  void turn();
   void keep_house(policy::Time now, std::chrono::milliseconds since_start);
   void drain_log();
   void watch_freshness(policy::Time now);

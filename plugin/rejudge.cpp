@@ -19,7 +19,12 @@ constexpr std::size_t kNamedAgainMax = 5000;
 void Rejudge::everything() {
   to_judge_.clear();
   to_judge_.reserve(sessions_.size());
-  sessions_.each([this](const Session& session) { to_judge_.push_back(session.client); });
+  to_end_.clear();
+  later_.clear();
+  sessions_.each([this](const Session& session) {
+    if (!session.condemned) return to_judge_.push_back(session.client);
+    if (!session.told) to_end_.push_back(session.client);
+  });
 }
 
 void Rejudge::changed(const registry::ChangeBatch& batch) {
@@ -105,9 +110,9 @@ void Rejudge::end(Session& session) {
   const mosquitto* client = session.client;
   const std::string client_id = session.client_id;
   const bool with_will = !is_disgraced(session);
-  session.told = true;
   // First, so that our reason stands above the broker's own line about the disconnection.
   notices_.ended(subject_of(session), *session.condemned);
+  session.told = true;
   session.ending = true;
   const bool is_known = broker::kick(client_id, with_will);
 

@@ -37,7 +37,7 @@ class Rejudge {
   Rejudge(Gate& gate, Sessions& sessions, Notices& notices, Uptime uptime)
       : gate_(gate), sessions_(sessions), notices_(notices), uptime_(std::move(uptime)) {}
 
-  // Every session, over the next calls of run().
+  // Every session, over the next calls of run(). Also makes good whatever an exception cut short.
   void everything();
   // The sessions that `batch` concerns.
   void changed(const registry::ChangeBatch& batch);

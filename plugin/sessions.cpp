@@ -114,9 +114,9 @@ void Sessions::confirm(Session& session) {
 
 void Sessions::set_deadline(Session& session, policy::Time deadline) {
   if (session.deadline == deadline) return;
+  if (deadline != policy::kNever) by_deadline_.emplace(deadline, &session);
   by_deadline_.erase({session.deadline, &session});
   session.deadline = deadline;
-  if (deadline != policy::kNever) by_deadline_.emplace(deadline, &session);
 }
 
 void Sessions::set_device(Session& session, std::string device) {

@@ -357,6 +357,23 @@ TEST_CASE("gotcha 17: a session that closes later is barred meanwhile and ended 
   CHECK(world.notices.counters().ended == 1);
 }
 
+TEST_CASE("a session whose end was lost on the way is ended when everybody is judged again",
+          "[plugin][rejudge]") {
+  World world;
+  world.record("dev1", CertState::kActive);
+  mosquitto& dev1 = connected(world, "dev1", "dev1");
+  world.sessions.condemn(*world.sessions.find(&dev1), leafgate::policy::Reason::kInactive);
+  static_cast<void>(world.sessions.take_condemned());  // then memory ran out
+  world.tick();
+  REQUIRE(world.is_up(dev1));
+
+  world.rejudge.everything();
+  world.tick();
+
+  CHECK_FALSE(world.is_up(dev1));
+  CHECK(fake_broker().kicks.size() == 1);
+}
+
 TEST_CASE("a session condemned and reactivated before its end is ended all the same",
           "[plugin][rejudge]") {
   World world;

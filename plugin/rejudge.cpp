@@ -101,7 +101,8 @@ bool Rejudge::leads_to(const Session& session) const {
     case broker::Holds::kNo:
       return false;
     case broker::Holds::kUnknown:
-      return sessions_.holder(session.client_id) == &session;
+      // The id of one that still authenticates may lead to an offline session. It can do nothing.
+      return session.confirmed && sessions_.holder(session.client_id) == &session;
   }
   return false;
 }

@@ -55,6 +55,7 @@ Session& Sessions::insert(Session session) {
   Session& stored = *owned;
   by_client_.emplace(stored.client, std::move(owned));
   index(stored);
+  if (stored.confirmed) displace_others(stored);
   return stored;
 }
 
@@ -110,6 +111,12 @@ void Sessions::confirm(Session& session) {
   auto& sessions = by_client_id_[session.client_id];
   const auto at = std::find(sessions.begin(), sessions.end(), &session);
   if (at != sessions.end()) std::rotate(at, at + 1, sessions.end());
+  displace_others(session);
+}
+
+void Sessions::displace_others(const Session& session) {
+  for (Session* other : by_client_id_[session.client_id])
+    other->displaced = other->displaced || (other != &session && other->confirmed);
 }
 
 void Sessions::set_deadline(Session& session, policy::Time deadline) {
@@ -137,9 +144,15 @@ const Session* Sessions::holder(std::string_view client_id) const {
   if (at == by_client_id_.end()) return nullptr;
 
   const auto& sessions = at->second;
-  const auto confirmed = std::find_if(sessions.rbegin(), sessions.rend(),
-                                      [](const Session* session) { return session->confirmed; });
-  return confirmed != sessions.rend() ? *confirmed : sessions.back();
+  const auto last = [&](bool confirmed) -> const Session* {
+    const auto found =
+        std::find_if(sessions.rbegin(), sessions.rend(), [&](const Session* session) {
+          return session->confirmed == confirmed && !session->displaced;
+        });
+    return found != sessions.rend() ? *found : nullptr;
+  };
+  const Session* const confirmed = last(true);
+  return confirmed != nullptr ? confirmed : last(false);
 }
 
 void Sessions::each(const Visit& visit) {

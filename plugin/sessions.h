@@ -51,6 +51,8 @@ struct Session {
   // The broker accepted the connection, so its client id means this session. Not yet so while
   // another plugin or password_file still decides.
   bool confirmed = false;
+  // The broker gave its client id to another connection, and closes this one sooner or later.
+  bool displaced = false;
   unsigned rules = 0;  // generation of the rules that `device` and `topics` were made by
 
   // As decide() wants it: nullptr when there is no certificate.
@@ -102,8 +104,8 @@ class Sessions {
   // The sessions condemned since the last call, oldest first. They may have left in the meantime.
   std::vector<const mosquitto*> take_condemned() { return std::exchange(condemned_, {}); }
 
-  // The session that the broker means by `client_id`: the one confirmed last or, when none is, the
-  // one inserted last. nullptr when no session has it.
+  // The session that the broker means by `client_id`: the one confirmed last, never again one that
+  // it took the id from, or, when none is, the one inserted last. nullptr when no session has it.
   const Session* holder(std::string_view client_id) const;
 
   using Visit = std::function<void(Session&)>;  // must not insert or erase
@@ -133,6 +135,7 @@ class Sessions {
   using TextIndex = Index<std::string, TextHash>;
 
   void index(Session& session);
+  void displace_others(const Session& session);
   void unindex(Session& session);
 
   using Owned = std::unordered_map<const mosquitto*, std::unique_ptr<Session>>;

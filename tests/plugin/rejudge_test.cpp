@@ -338,6 +338,29 @@ TEST_CASE("gotcha 14: an offline session's client id is never ended", "[plugin][
   CHECK(fake_broker().kicks.empty());
 }
 
+TEST_CASE("gotcha 14: nor is it through a connection that the broker has yet to close or to accept",
+          "[plugin][rejudge][gotcha]") {
+  World world;
+  world.record("dev1", CertState::kActive);
+  // libwebsockets closes a connection whose peer reads nothing long after its id was taken over.
+  mosquitto& slow = connected(world, "dev1", "dev1");
+  leafgate::plugin::Session taken = *world.sessions.find(&slow);
+  mosquitto& next = connected(world, "dev1", "dev1");
+  if (!world.is_up(slow)) world.sessions.insert(std::move(taken)).displaced = true;
+  mosquitto& asking = world.client("dev1");
+  leafgate::plugin::Session pending = *world.sessions.find(&next);
+  pending.client = &asking;
+  pending.confirmed = false;
+  world.disconnect(next);
+  world.sessions.insert(std::move(pending));
+  fake_broker().by_id["dev1"] = &next;  // kept offline
+
+  world.record("dev1", CertState::kRevoked);
+  world.tick();
+
+  CHECK(fake_broker().kicks.empty());
+}
+
 TEST_CASE("gotcha 17: a session that closes later is barred meanwhile and ended once",
           "[plugin][rejudge][gotcha]") {
   World world;

@@ -3,7 +3,6 @@
 // held for longer than a copy.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -18,6 +17,7 @@
 #include "registry/mirror.h"
 #include "registry/remembered.h"
 #include "registry/sync.h"
+#include "registry/watermark.h"
 
 namespace leafgate::registry {
 
@@ -29,7 +29,7 @@ class Board {
       : instance_(std::move(instance)),
         has_content_(age_at_start.has_value()),
         remembered_(std::move(remembered)) {
-    if (age_at_start) advance_watermark(std::chrono::steady_clock::now() - *age_at_start);
+    if (age_at_start) watermark_.start(*age_at_start, Watermark::now());
   }
 
   void set_state(SyncState state) { state_.store(state, std::memory_order_relaxed); }
@@ -54,10 +54,7 @@ class Board {
 
   // Everything written before `time` is in the replica. Never moves back.
   void advance_watermark(SteadyTime time) {
-    const std::int64_t ns = std::chrono::nanoseconds(time.time_since_epoch()).count();
-    if (ns > watermark_.load(std::memory_order_relaxed)) {
-      watermark_.store(ns, std::memory_order_release);
-    }
+    watermark_.advance(std::chrono::steady_clock::now() - time, Watermark::now());
   }
   void announce_sync() {
     const std::lock_guard lock(mutex_);
@@ -71,12 +68,7 @@ class Board {
   }
 
   std::optional<std::chrono::milliseconds> age() const noexcept {
-    const std::int64_t ns = watermark_.load(std::memory_order_acquire);
-    if (ns == kNoWatermark) return std::nullopt;
-    const std::chrono::nanoseconds age =
-        std::chrono::steady_clock::now().time_since_epoch() - std::chrono::nanoseconds(ns);
-    return std::chrono::duration_cast<std::chrono::milliseconds>(
-        std::max(age, std::chrono::nanoseconds(0)));
+    return watermark_.age(Watermark::now());
   }
 
   Remembered remembered() const {
@@ -104,12 +96,10 @@ class Board {
   }
 
  private:
-  static constexpr std::int64_t kNoWatermark = INT64_MIN;
-
   const std::string instance_;
   const bool has_content_;  // before the first sync
   std::atomic<SyncState> state_{SyncState::kDown};
-  std::atomic<std::int64_t> watermark_{kNoWatermark};  // ns of the steady clock
+  Watermark watermark_;
   std::atomic<std::uint64_t> connects_{0};
   std::atomic<std::uint64_t> full_syncs_{0};
   std::atomic<std::uint64_t> invalidations_{0};

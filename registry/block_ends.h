@@ -25,7 +25,7 @@ class BlockEnds {
       by_time_.erase({at->second, key});
       ends_.erase(at);
     }
-    if (gone_at == policy::kNever || ends_.size() >= kMax) return;
+    if (gone_at > policy::kNever - kGrace || ends_.size() >= kMax) return;
     const policy::Time due = std::max(gone_at, now) + kGrace;
     ends_.emplace(key, due);
     by_time_.emplace(due, key);

@@ -54,7 +54,9 @@ class Board {
 
   // Everything written before `time` is in the replica. Never moves back.
   void advance_watermark(SteadyTime time) {
-    watermark_.advance(std::chrono::steady_clock::now() - time, Watermark::now());
+    // This clock first: a thread that is interrupted in between makes the age greater.
+    const Watermark::Clocks now = Watermark::now();
+    watermark_.advance(std::chrono::steady_clock::now() - time, now);
   }
   void announce_sync() {
     const std::lock_guard lock(mutex_);

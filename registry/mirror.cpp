@@ -30,14 +30,13 @@ constexpr std::size_t kNamedMax = 500'000;     // and so many never
 constexpr std::size_t kNamedKept = 2'000'000;  // while a rebuild waits, which reads the others
 constexpr std::chrono::seconds kUnusableLogInterval{10};
 constexpr std::size_t kRepairsLogged = 10;
-constexpr std::int64_t kNoSuchKey = -2;                                  // PEXPIRETIME's answer
-constexpr std::int64_t kLastMillisecond = (std::int64_t{1} << 48U) - 2;  // of a slot of Replica's
+constexpr std::int64_t kNoSuchKey = -2;  // PEXPIRETIME's answer
 
 constexpr std::array kCertFields{field::kState, field::kRetireAt, field::kRevokedAt};
 
 // PEXPIRETIME: milliseconds since 1970, -1 without a TTL. Beyond any clock of ours is never.
 Time gone_at(std::int64_t answer) {
-  if (answer < 0 || answer > kLastMillisecond) return policy::kNever;
+  if (answer < 0) return policy::kNever;
   return Time(milliseconds(answer));
 }
 
@@ -101,11 +100,6 @@ Result<void> Mirror::begin_scan(Purpose purpose, Pipeline& pipeline, SteadyTime 
     suspects_.clear();
   }
   ++epoch_;
-  if (generation_ == std::numeric_limits<Generation>::max()) {
-    replica_.unstamp();
-    generation_ = kUnstamped;
-  }
-  ++generation_;
   scan_.emplace();
   scan_->purpose = purpose;
   scan_->began = now;
@@ -163,7 +157,19 @@ Result<void> Mirror::ask_turn(Pipeline& pipeline, SteadyTime now) {
   return begin_reading(pipeline, now);
 }
 
+// What was named and read until now may be gone, and its naming among those that are dropped: none
+// of it counts as seen by this scan.
+void Mirror::begin_generation() {
+  ++epoch_;
+  if (generation_ == std::numeric_limits<Generation>::max()) {
+    replica_.unstamp();
+    generation_ = kUnstamped;
+  }
+  ++generation_;
+}
+
 Result<void> Mirror::begin_reading(Pipeline& pipeline, SteadyTime now) {
+  begin_generation();
   scan_->reading = true;
   // In doubt a scan does not say all that a naming does: see keep_refusal().
   if (scan_->purpose == Purpose::kRebuild && (!fence_.distrusts() || too_many_named())) {
@@ -388,6 +394,7 @@ Result<void> Mirror::take_page_key(std::string_view key, Pipeline& pipeline) {
 }
 
 Result<void> Mirror::take_end(const Reply& reply, Pipeline& pipeline, SteadyTime now) {
+  if (!scan_->with_ttl && scan_->kept_end) return scan_with_ttl(pipeline, now);
   if (!scan_->with_ttl && !is_proof(reply)) {
     if (scan_->names_only) return scan_with_ttl(pipeline, now);
     // The pulse of a broker that has just started looks like a certificate with a TTL: look again.
@@ -395,7 +402,6 @@ Result<void> Mirror::take_end(const Reply& reply, Pipeline& pipeline, SteadyTime
     scan_->cursor = "0";
     return ask_page(pipeline, now);
   }
-  if (scan_->kept_end) return scan_with_ttl(pipeline, now);
   sweep(pipeline);
   finished_ = {scan_->purpose, scan_->began};
   scan_.reset();

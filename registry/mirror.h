@@ -123,6 +123,7 @@ class Mirror {
 
   Result<void> ask_named(Pipeline& pipeline);
   Result<void> ask_turn(Pipeline& pipeline, SteadyTime now);
+  void begin_generation();
   Result<void> begin_reading(Pipeline& pipeline, SteadyTime now);
   bool rebuild_waits() const;
   bool too_many_named() const;
@@ -190,7 +191,7 @@ class Mirror {
   std::optional<policy::CertRecord> half_cert_;
   std::optional<policy::Block> half_block_;
 
-  std::uint32_t epoch_ = 0;  // counts scans; answers to an earlier one's questions are not stamped
+  std::uint32_t epoch_ = 0;  // answers to questions of an earlier one are not stamped
   Generation generation_ = kUnstamped;
   std::optional<Scan> scan_;
   std::optional<Finished> finished_;

@@ -159,6 +159,42 @@ TEST_CASE("a broker that starts without redis refuses everybody until redis is t
       [&] { return client.connect(broker.client(certificate, "dev1")) == Connected::kAccepted; }));
 }
 
+TEST_CASE("a backup that is put back lets nobody in who was turned off after it", "[e2e][outage]") {
+  World world;
+  const TempDir dir;
+  const auto registry = [&](std::vector<std::string> words) {
+    std::vector<std::string> argv = {LEAFGATE_CLI, "registry"};
+    argv.insert(argv.end(), words.begin(), words.end());
+    argv.insert(argv.end(), {"--url", world.redis.url()});
+    const Ran ran = run(argv);
+    INFO(ran.err);
+    CHECK(ran.status == 0);
+    return ran.out;
+  };
+  registry({"init"});
+  world.broker.restart();  // and it remembers whose data these are
+  const CertFiles stays = world.device("kept1");
+  const CertFiles revoked = world.device("revoked1");
+  registry({"export", "--out", dir / "backup"});
+  MqttClient client = world.connected(stays, "kept1");
+  world.set_state(revoked, "revoked");
+  world.settle();
+
+  world.redis.cli({"flushall"});
+  REQUIRE(world.broker.logged("registry_held "));
+  registry({"import", dir / "backup"});
+  REQUIRE(world.broker.logged("registry_held_over"));
+  REQUIRE(world.broker.logged("registry_regressed"));
+  world.settle();
+
+  CHECK(client.ping());
+  CHECK(world.attempt(stays, "kept1") == Connected::kAccepted);
+  CHECK(world.attempt(revoked, "revoked1") == Connected::kRefused);
+  CHECK(world.gave_reason(revoked, "revoked"));
+  CHECK(eventually(
+      [&] { return registry({"regressions"}).find(revoked.fingerprint) != std::string::npos; }));
+}
+
 TEST_CASE("a broker that has started knows its fleet", "[e2e][outage]") {
   World world;
   const CertFiles certificate = world.device("fleet1");

@@ -354,8 +354,11 @@ int main(int argc, char** argv) {
 
   report(counts, watchers);
   std::uint64_t repairs = 0;
-  for (const auto& watcher : watchers)
-    repairs += watcher->sync.status().repairs;
+  for (const auto& watcher : watchers) {
+    const std::uint64_t by_this = watcher->sync.status().repairs;
+    if (by_this != 0) std::printf("%s", watcher->log().c_str());
+    repairs += by_this;
+  }
   std::printf("%llu differences in %llu comparisons, %llu repairs\n",
               static_cast<unsigned long long>(counts.differences),
               static_cast<unsigned long long>(counts.comparisons),

@@ -260,7 +260,7 @@ TEST_CASE("a backup that is put back brings to life nothing that was refused aft
   REQUIRE(client.call({"HSET", kMeta, "id", "ours", "seq", "5", "restored", "1-5"}).ok());
   REQUIRE(is_over(watcher));
   CHECK(has_filled(watcher));
-  CHECK(watcher.sync.status().regressions == 2);
+  CHECK(eventually([&] { return watcher.sync.status().regressions == 2; }));
   CHECK_THAT(watcher.log(), ContainsSubstring("registry_regressed"));
 
   redis.cli({"hset", kKeyB, "state", "active"});
@@ -283,7 +283,7 @@ TEST_CASE("a backup that was put back while a broker was away brings nothing to 
   const Watcher watcher(options, fill_replica);
   REQUIRE(watcher.live());
   CHECK(has_filled(watcher));
-  CHECK(watcher.sync.status().regressions == 2);
+  CHECK(eventually([&] { return watcher.sync.status().regressions == 2; }));
 }
 
 TEST_CASE("a broker that starts with content and an id holds it against another data set",

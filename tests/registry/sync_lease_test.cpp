@@ -129,12 +129,44 @@ TEST_CASE("who waits for its turn goes on following what changes", "[sync][lease
   CHECK(differences(redis, watcher.replica) == "");
 }
 
+TEST_CASE("what came and went while a turn was waited for is not taken for something there",
+          "[sync][lease]") {
+  constexpr std::uint64_t kMany = 60'000;  // more than is asked for until the turn is there
+  RedisServer redis;
+  fill(redis, kRecords);
+  Watcher watcher(in_turns(redis));
+  REQUIRE(watcher.settled());
+  take_all_turns(redis);
+  drop_links(redis);
+  REQUIRE(eventually([&] { return watcher.sync.status().state == SyncState::kSyncing; }));
+
+  const auto for_all = [](const std::string& command) {
+    return "for i = 1, " + std::to_string(kMany) + " do redis.call('" + command +
+           "', 'leafgate:cert:' .. string.format('%064x', i)";
+  };
+  registry::Client client = redis.client();
+  REQUIRE_FALSE(
+      client.call({"EVAL", for_all("HSET") + ", 'state', 'active') end", "0"}).value().is_error());
+  REQUIRE(eventually([&] { return watcher.replica.size() >= kMany; }, seconds(60)));
+  std::vector<Command> commands = {{"MULTI"}, {"EVAL", for_all("DEL") + ") end", "0"}};
+  for (const std::string& key : kSchema.leases())
+    commands.push_back({"DEL", key});
+  commands.push_back({"EXEC"});
+  REQUIRE(client.pipeline(commands).ok());
+
+  CHECK(watcher.live());
+  CHECK(watcher.settled(seconds(60)));
+  CHECK(differences(redis, watcher.replica) == "");
+}
+
 TEST_CASE("who knows nothing yet waits for its turn too, and no longer than a turn that was left",
           "[sync][lease]") {
   RedisServer redis;
   fill(redis, kRecords);
+  std::vector<Command> commands;  // in one go: they end together
   for (const std::string& key : kSchema.leases())
-    redis.cli({"set", key, "somebody", "px", "1500"});
+    commands.push_back({"SET", key, "somebody", "PX", "1500"});
+  REQUIRE(redis.client().pipeline(commands).ok());
   Watcher watcher(in_turns(redis));
 
   CHECK(watcher.live());

@@ -24,6 +24,7 @@ const std::string kKeyB = kSchema.cert(kB);
 const std::string kKeyC = kSchema.cert(kC);
 const std::string kMeta = kSchema.meta();
 const std::string kBlock = kSchema.block_device("pump-1");
+constexpr std::chrono::seconds kLong{60};  // thousands of keys, in instrumented builds too
 const std::string kRegressedA = "cert:" + policy::to_hex(kA);
 
 SyncOptions with_audits(const RedisServer& redis) {
@@ -65,7 +66,7 @@ bool regressed(const Watcher& watcher, std::uint64_t count) {
 
 bool audits(const Watcher& watcher, std::uint64_t times) {
   const std::uint64_t so_far = watcher.sync.status().full_syncs;
-  return eventually([&] { return watcher.sync.status().full_syncs >= so_far + times; });
+  return eventually([&] { return watcher.sync.status().full_syncs >= so_far + times; }, kLong);
 }
 
 bool denies_what_was_lost(const Watcher& watcher) {
@@ -148,7 +149,8 @@ TEST_CASE("none of more regressions than can be remembered is forgotten, or kept
   REQUIRE(regressed(watcher, registry::Fence::kRegressionsMax));
   CHECK(admitted(watcher) == 0);
   const auto events = [&] { return redis.cli({"xlen", kSchema.events()}); };
-  CHECK(eventually([&] { return events() == std::to_string(registry::Fence::kRegressionsMax); }));
+  CHECK(eventually([&] { return events() == std::to_string(registry::Fence::kRegressionsMax); },
+                   kLong));
 
   redis.cli({"hset", kKeyA, "state", "revoked"});
   REQUIRE(audits(watcher, 2));

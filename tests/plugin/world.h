@@ -31,6 +31,10 @@ const Issued& certificate_of(const std::string& cn);
 // The time all worlds start at: inside the validity of those certificates.
 policy::Time start_of_time();
 
+// Each device's own topics, as most cases have them.
+inline constexpr const char* kOwnTopics =
+    R"([{allow: {publish: ["devices/{device}/#"], subscribe: ["devices/{device}/cmd/#"]}}])";
+
 class World {
  public:
   // `admission`: lines below `admission:`; `topics`: the YAML value; `more`: top-level lines.

@@ -171,7 +171,8 @@ Verdict Gate::refuse(Candidate& candidate, Door door, const Decision& decision) 
 
   Session session = session_of(candidate);
   session.confirmed = true;
-  sessions_.condemn(sessions_.insert(std::move(session)), decision.reason);
+  session.condemned = decision.reason;
+  sessions_.insert(std::move(session));
   return {decision, Then::kDefer};
 }
 

@@ -54,39 +54,55 @@ Session& Sessions::insert(Session session) {
   auto owned = std::make_unique<Session>(std::move(session));
   Session& stored = *owned;
   by_client_.emplace(stored.client, std::move(owned));
-  index(stored);
+  try {
+    if (stored.condemned) condemned_.push_back(stored.client);
+    index(stored);
+  } catch (...) {  // what some index does not know would outlive its certificate
+    erase(stored.client);
+    throw;
+  }
   if (stored.confirmed) displace_others(stored);
   return stored;
 }
 
-void Sessions::erase(const mosquitto* client) {
+void Sessions::erase(const mosquitto* client) noexcept {
   const auto at = by_client_.find(client);
   if (at == by_client_.end()) return;
   unindex(*at->second);
   by_client_.erase(at);
 }
 
-void Sessions::leave(const mosquitto* client) {
+void Sessions::leave(const mosquitto* client) noexcept {
   const auto at = by_client_.find(client);
   if (at == by_client_.end()) return;
   unindex(*at->second);
-  gone_.insert_or_assign(client, std::move(at->second));
+  std::unique_ptr<Session> session = std::move(at->second);
   by_client_.erase(at);
+  remember_gone(client, std::move(session));
 }
 
-void Sessions::turn_away(const mosquitto* client) {
+void Sessions::turn_away(const mosquitto* client) noexcept {
   erase(client);
-  gone_.insert_or_assign(client, nullptr);
+  remember_gone(client, nullptr);
+}
+
+void Sessions::remember_gone(const mosquitto* client, std::unique_ptr<Session> session) noexcept {
+  try {
+    gone_.insert_or_assign(client, std::move(session));
+  } catch (const std::bad_alloc&) {
+    lost_gone_ = true;
+  }
 }
 
 std::optional<Sessions::Gone> Sessions::gone(const mosquitto* client) const {
   const auto at = gone_.find(client);
-  if (at == gone_.end()) return std::nullopt;
-  return Gone{at->second.get()};
+  if (at != gone_.end()) return Gone{at->second.get()};
+  return lost_gone_ ? std::optional(Gone{}) : std::nullopt;
 }
 
 void Sessions::forget_gone() {
   if (!gone_.empty()) gone_.clear();
+  lost_gone_ = false;
 }
 
 void Sessions::index(Session& session) {
@@ -98,7 +114,7 @@ void Sessions::index(Session& session) {
   if (session.deadline != policy::kNever) by_deadline_.emplace(session.deadline, &session);
 }
 
-void Sessions::unindex(Session& session) {
+void Sessions::unindex(Session& session) noexcept {
   remove_from(by_client_id_, session.client_id, session);
   remove_from(by_certificate_, session.facts.fingerprint, session);
   remove_from(by_device_, session.device, session);
@@ -127,16 +143,17 @@ void Sessions::set_deadline(Session& session, policy::Time deadline) {
 }
 
 void Sessions::set_device(Session& session, std::string device) {
+  if (session.device == device) return;
+  if (!device.empty()) by_device_[device].push_back(&session);
   remove_from(by_device_, session.device, session);
   session.device = std::move(device);
-  if (!session.device.empty()) by_device_[session.device].push_back(&session);
 }
 
 void Sessions::condemn(Session& session, policy::Reason reason) {
   if (session.condemned) return;
+  condemned_.push_back(session.client);
   session.condemned = reason;
   set_deadline(session, policy::kNever);
-  condemned_.push_back(session.client);
 }
 
 const Session* Sessions::holder(std::string_view client_id) const {

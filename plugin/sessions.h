@@ -77,19 +77,21 @@ class Sessions {
   Session* find(const mosquitto* client);
   const Session* find(const mosquitto* client) const;
 
-  // Replaces what was there for the same pointer.
+  // Replaces what was there for the same pointer. It is in every index, or, when this throws, in
+  // none. One that is condemned already waits to be ended.
   Session& insert(Session session);
-  void erase(const mosquitto* client);
+  void erase(const mosquitto* client) noexcept;
 
   // The connection ended. The broker asks about its will afterwards, so the session is remembered,
   // out of reach of find() and the indexes, until forget_gone().
-  void leave(const mosquitto* client);
+  void leave(const mosquitto* client) noexcept;
   // We refused the connection: what it left behind (its will) must not pass for an offline
   // session's.
-  void turn_away(const mosquitto* client);
+  void turn_away(const mosquitto* client) noexcept;
   struct Gone {
     const Session* session = nullptr;  // nullptr: turned away
   };
+  // Whoever is not in the table counts as turned away once there was no memory to remember one.
   std::optional<Gone> gone(const mosquitto* client) const;
   void forget_gone();
 
@@ -136,12 +138,14 @@ class Sessions {
 
   void index(Session& session);
   void displace_others(const Session& session);
-  void unindex(Session& session);
+  void unindex(Session& session) noexcept;
+  void remember_gone(const mosquitto* client, std::unique_ptr<Session> session) noexcept;
 
   using Owned = std::unordered_map<const mosquitto*, std::unique_ptr<Session>>;
 
   Owned by_client_;
   Owned gone_;
+  bool lost_gone_ = false;  // one could not be remembered
   std::vector<const mosquitto*> condemned_;
   TextIndex by_client_id_;  // in the order of insertion, confirmed ones moved to the end
   Index<policy::Fingerprint, FingerprintHash> by_certificate_;

@@ -4,49 +4,19 @@
 #include <vector>
 
 #include "tests/catch.h"
-#include "tests/plugin/fake_broker.h"
+#include "tests/plugin/sessions_fixture.h"
 
 using leafgate::plugin::Admission;
 using leafgate::plugin::Session;
 using leafgate::plugin::Sessions;
-using leafgate::policy::Fingerprint;
 using leafgate::policy::kNever;
 using leafgate::policy::Reason;
 using leafgate::policy::Time;
+using leafgate::test::a_session;
+using leafgate::test::beginning_with;
+using leafgate::test::of_certificate;
+using leafgate::test::of_device;
 using namespace std::chrono_literals;
-
-namespace {
-
-Fingerprint fingerprint(std::uint8_t first) {
-  Fingerprint made;
-  made.bytes[0] = first;
-  return made;
-}
-
-Session a_session(const mosquitto& client, const std::string& id, std::uint8_t certificate = 1) {
-  Session session;
-  session.client = &client;
-  session.client_id = id;
-  session.device = id;
-  session.facts.fingerprint = fingerprint(certificate);
-  session.confirmed = true;
-  return session;
-}
-
-std::vector<const Session*> of_certificate(Sessions& sessions, std::uint8_t first) {
-  std::vector<const Session*> found;
-  sessions.each_of_certificate(fingerprint(first),
-                               [&](const Session& session) { found.push_back(&session); });
-  return found;
-}
-
-std::vector<const Session*> of_device(Sessions& sessions, const std::string& device) {
-  std::vector<const Session*> found;
-  sessions.each_of_device(device, [&](const Session& session) { found.push_back(&session); });
-  return found;
-}
-
-}  // namespace
 
 TEST_CASE("a session is found by its pointer and its client id together", "[plugin][sessions]") {
   Sessions sessions;
@@ -205,11 +175,11 @@ TEST_CASE("a certificate is live elsewhere by a session of another client id tha
   const mosquitto client;
   Session& session = sessions.insert(a_session(client, "dev1/a"));
 
-  CHECK_FALSE(sessions.is_live_elsewhere(fingerprint(1), "dev1/a"));
-  CHECK(sessions.is_live_elsewhere(fingerprint(1), "dev1/b"));
-  CHECK_FALSE(sessions.is_live_elsewhere(fingerprint(2), "dev1/b"));
+  CHECK_FALSE(sessions.is_live_elsewhere(beginning_with(1), "dev1/a"));
+  CHECK(sessions.is_live_elsewhere(beginning_with(1), "dev1/b"));
+  CHECK_FALSE(sessions.is_live_elsewhere(beginning_with(2), "dev1/b"));
   sessions.condemn(session, Reason::kRevoked);
-  CHECK_FALSE(sessions.is_live_elsewhere(fingerprint(1), "dev1/b"));
+  CHECK_FALSE(sessions.is_live_elsewhere(beginning_with(1), "dev1/b"));
 }
 
 TEST_CASE("sessions without a certificate are in no certificate's list", "[plugin][sessions]") {

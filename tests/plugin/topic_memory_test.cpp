@@ -1,35 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Topic actions run for each message, once for each of its receivers: what a session may do is
 // decided without asking for memory.
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
 #include "tests/catch.h"
+#include "tests/plugin/allocations.h"
 #include "tests/plugin/world.h"
-
-namespace {
-
-std::atomic<unsigned> allocations{0};
-
-void* counted(std::size_t size) {
-  ++allocations;
-  void* const memory = std::malloc(size);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) {
-  return counted(size);
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
 
 namespace leafgate::test {
 namespace {
@@ -43,9 +17,9 @@ using policy::Access;
 
 // How many allocations the answer took; it must be yes.
 unsigned taken_by(World& world, mosquitto& who, Access access, std::string_view topic) {
-  const unsigned before = allocations;
+  const unsigned before = allocations();
   const plugin::Verdict verdict = world.gate.topic(&who, {.access = access, .topic = topic});
-  const unsigned taken = allocations - before;
+  const unsigned taken = allocations() - before;
   CHECK(verdict.decision.allow);
   return taken;
 }
@@ -54,9 +28,9 @@ TEST_CASE("what a session may do is decided without asking for memory", "[plugin
   World world("", kRules);
   world.record("dev1", policy::CertState::kActive);
   mosquitto& dev1 = world.client("dev1");
-  const unsigned before = allocations;
+  const unsigned before = allocations();
   REQUIRE(world.connect(dev1) == MOSQ_ERR_SUCCESS);
-  REQUIRE(allocations > before);  // they are counted
+  REQUIRE(allocations() > before);  // they are counted
 
   CHECK(taken_by(world, dev1, Access::kPublish, "devices/dev1/events/of/the/day") == 0);
   CHECK(taken_by(world, dev1, Access::kPublish, "sites/north/dev1/temperature") == 0);

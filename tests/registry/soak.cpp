@@ -331,9 +331,12 @@ int main(int argc, char** argv) {
               static_cast<long long>(options.length.count()), options.seed);
   std::fflush(stdout);
   std::mt19937 random(options.seed);
-  // With every write on disk before it is answered, what the writers did survives a kill.
+  // With every write on disk before it is answered, what the writers did survives a kill. A short
+  // log of them is soon read again.
   RedisServer redis(
-      {.binary = options.server, .append_only = true, .arguments = {"--appendfsync", "always"}});
+      {.binary = options.server,
+       .append_only = true,
+       .arguments = {"--appendfsync", "always", "--auto-aof-rewrite-min-size", "4mb"}});
   Watchers watchers;
   for (int i = 0; i < kWatchers; ++i) {
     registry::SyncOptions sync = Watcher::options(redis, "gateway-" + std::to_string(i));

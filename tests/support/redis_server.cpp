@@ -5,6 +5,12 @@
 #include <stdexcept>
 
 namespace leafgate::test {
+namespace {
+
+// Of which it may spend most on reading its data, on a machine that does other things as well.
+constexpr std::chrono::seconds kStartLimit{120};
+
+}  // namespace
 
 std::string default_redis() {
   const char* const chosen = std::getenv("LEAFGATE_REDIS_SERVER");
@@ -33,10 +39,12 @@ void RedisServer::start() {
   process_ = std::make_unique<Process>(process);
 
   // A server that still loads its data answers PING with an error.
-  const bool up = eventually([this] {
-    const std::string answer = cli({"ping"});
-    return !process_->running() || answer == "PONG" || answer.starts_with("NOAUTH");
-  });
+  const bool up = eventually(
+      [this] {
+        const std::string answer = cli({"ping"});
+        return !process_->running() || answer == "PONG" || answer.starts_with("NOAUTH");
+      },
+      kStartLimit);
   if (!up || !process_->running()) {
     throw std::runtime_error(options_.binary + " did not start: " + read_file(process.output));
   }

@@ -54,8 +54,11 @@ bool read_names(const X509_NAME* name, int attribute, std::vector<std::string>& 
 }
 
 bool read_alternative_names(const X509& certificate, CertFacts& facts) {
+  int critical = 0;  // below 0: there are no such names
   const GeneralNames names(static_cast<GENERAL_NAMES*>(
-      X509_get_ext_d2i(&certificate, NID_subject_alt_name, nullptr, nullptr)));
+      X509_get_ext_d2i(&certificate, NID_subject_alt_name, &critical, nullptr)));
+  // OpenSSL has decoded them before, when it cached the certificate's extensions.
+  if (names == nullptr && critical >= 0) throw std::bad_alloc();
   for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
     if (name->type != GEN_URI && name->type != GEN_DNS) continue;

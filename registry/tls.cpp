@@ -174,6 +174,8 @@ std::string_view advice_for_certificate(long verdict) {
     case X509_V_ERR_CERT_NOT_YET_VALID:
     case X509_V_ERR_CERT_HAS_EXPIRED:
       return "renew it, or correct this machine's clock";
+    case X509_V_ERR_OUT_OF_MEM:
+      return "nothing can be checked";
     default:
       return "ca_file must hold the CA that issued it";
   }
@@ -214,12 +216,15 @@ class TlsStream final : public Stream {
   Result<std::size_t> write(std::string_view bytes) override;
 
  private:
+  static int verify(X509_STORE_CTX* chain, void* stream);
   bool waits(int result);
   Error failure() const;
 
   Context context_;
   Wire wire_;
   Session session_;  // refers to wire_
+  std::string name_;
+  bool name_is_address_ = false;
   bool open_ = false;
   short wanted_ = POLLOUT;      // the direction that the last call waits for
   bool reader_writes_ = false;  // TLS has messages of its own: reading may wait for writing,
@@ -227,14 +232,25 @@ class TlsStream final : public Stream {
 };
 
 bool TlsStream::expect(const std::string& name) {
+  name_ = name;
   std::array<unsigned char, sizeof(in6_addr)> address{};
-  const bool digits = ::inet_pton(AF_INET, name.c_str(), address.data()) == 1 ||
-                      ::inet_pton(AF_INET6, name.c_str(), address.data()) == 1;
-  if (digits) {
-    return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(session_.get()), name.c_str()) == 1;
-  }
-  return SSL_set1_host(session_.get(), name.c_str()) == 1 &&
-         SSL_set_tlsext_host_name(session_.get(), name.c_str()) == 1;
+  name_is_address_ = ::inet_pton(AF_INET, name.c_str(), address.data()) == 1 ||
+                     ::inet_pton(AF_INET6, name.c_str(), address.data()) == 1;
+  SSL_CTX_set_cert_verify_callback(context_.get(), verify, this);
+  return name_is_address_ || SSL_set_tlsext_host_name(session_.get(), name.c_str()) == 1;
+}
+
+// The name is set here, where a failure shows: OpenSSL 3.0 goes on without the one of
+// SSL_set1_host() when there is no memory to copy it.
+int TlsStream::verify(X509_STORE_CTX* chain, void* stream) {
+  const TlsStream& self = *static_cast<const TlsStream*>(stream);
+  X509_VERIFY_PARAM* const wanted = X509_STORE_CTX_get0_param(chain);
+  const int set = self.name_is_address_
+                      ? X509_VERIFY_PARAM_set1_ip_asc(wanted, self.name_.c_str())
+                      : X509_VERIFY_PARAM_set1_host(wanted, self.name_.c_str(), self.name_.size());
+  if (set == 1) return X509_verify_cert(chain);
+  X509_STORE_CTX_set_error(chain, X509_V_ERR_OUT_OF_MEM);
+  return 0;
 }
 
 // Whether a call that did not succeed may succeed later, and what it waits for.

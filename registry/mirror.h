@@ -133,8 +133,8 @@ class Mirror {
   void rest_between_pages(SteadyTime now);
   Result<void> ask_key(std::string_view key, const KeyName& name, std::uint64_t place,
                        Pipeline& pipeline);
-  Result<void> ask_cert(std::string_view key, Request request, Pipeline& pipeline);
-  Result<void> ask_block(std::string_view key, Request request, Pipeline& pipeline);
+  static Result<void> ask_cert(std::string_view key, Request request, Pipeline& pipeline);
+  static Result<void> ask_block(std::string_view key, Request request, Pipeline& pipeline);
 
   Result<void> take_scan_answer(const Request& request, const Reply& reply, Pipeline& pipeline,
                                 SteadyTime now);

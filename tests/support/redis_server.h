@@ -43,6 +43,7 @@ class RedisServer {
   registry::Client client() const;
 
  private:
+  void launch();
   void start();
 
   RedisOptions options_;

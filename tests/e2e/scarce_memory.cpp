@@ -7,8 +7,9 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <new>
 #include <random>
+
+#include "tests/support/replaced_new.h"
 
 namespace {
 
@@ -27,7 +28,9 @@ Scarcity* map_scarcity() {
 
 Scarcity* const scarcity = map_scarcity();
 
-bool fails_now() {
+}  // namespace
+
+bool leafgate::test::fails_now() {
   if (scarcity == nullptr) return false;  // another library's initialiser came first
   const std::uint32_t one_in = scarcity->one_in.load(std::memory_order_relaxed);
   if (one_in == 0 || (scarcity->only_main != 0 && ::gettid() != ::getpid())) return false;
@@ -35,18 +38,4 @@ bool fails_now() {
   if (random() % one_in != 0) return false;
   ++scarcity->failed;
   return true;
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) {
-  void* const memory = fails_now() ? nullptr : std::malloc(size);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
 }

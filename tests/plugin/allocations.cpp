@@ -2,8 +2,8 @@
 #include "tests/plugin/allocations.h"
 
 #include <atomic>
-#include <cstdlib>
-#include <new>
+
+#include "tests/support/replaced_new.h"
 
 namespace {
 
@@ -12,21 +12,12 @@ std::atomic<int> until_failure{-1};  // below 0: none is to fail
 
 }  // namespace
 
-void* operator new(std::size_t size) {
-  ++total;
-  const bool fails = until_failure >= 0 && until_failure-- == 0;
-  void* const memory = fails ? nullptr : std::malloc(size);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
-
 namespace leafgate::test {
+
+bool fails_now() {
+  ++total;
+  return until_failure >= 0 && until_failure-- == 0;
+}
 
 unsigned allocations() {
   return total;

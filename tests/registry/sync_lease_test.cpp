@@ -81,6 +81,14 @@ std::size_t most_at_once(const std::string& monitor) {
   return static_cast<std::size_t>(most);
 }
 
+// It has lost its links and finds all turns taken.
+void wait_for_a_turn(const RedisServer& redis, const Watcher& watcher) {
+  REQUIRE(watcher.settled());
+  take_all_turns(redis);
+  drop_links(redis);
+  REQUIRE(eventually([&] { return watcher.sync.status().state == SyncState::kSyncing; }));
+}
+
 }  // namespace
 
 TEST_CASE("of many brokers that lost redis, two at a time read everything", "[sync][lease]") {
@@ -110,10 +118,7 @@ TEST_CASE("who waits for its turn goes on following what changes", "[sync][lease
   RedisServer redis;
   fill(redis, kRecords);
   Watcher watcher(in_turns(redis));
-  REQUIRE(watcher.settled());
-  take_all_turns(redis);
-  drop_links(redis);
-  REQUIRE(eventually([&] { return watcher.sync.status().state == SyncState::kSyncing; }));
+  wait_for_a_turn(redis, watcher);
 
   redis.cli({"hset", kKeyA, "state", "inactive"});
   CHECK(watcher.sees(kA, "inactive"));
@@ -135,10 +140,7 @@ TEST_CASE("what came and went while a turn was waited for is not taken for somet
   RedisServer redis;
   fill(redis, kRecords);
   Watcher watcher(in_turns(redis));
-  REQUIRE(watcher.settled());
-  take_all_turns(redis);
-  drop_links(redis);
-  REQUIRE(eventually([&] { return watcher.sync.status().state == SyncState::kSyncing; }));
+  wait_for_a_turn(redis, watcher);
 
   const auto for_all = [](const std::string& command) {
     return "for i = 1, " + std::to_string(kMany) + " do redis.call('" + command +

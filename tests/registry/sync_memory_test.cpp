@@ -4,13 +4,13 @@
 
 #include <array>
 #include <atomic>
-#include <cstdlib>
 #include <new>
 #include <random>
 #include <string_view>
 
 #include "tests/catch.h"
 #include "tests/registry/sync_fixture.h"
+#include "tests/support/replaced_new.h"
 
 using namespace leafgate;
 using namespace leafgate::test;
@@ -32,15 +32,6 @@ bool in_sync_thread() {
   return known;
 }
 
-bool fails_now() {
-  const unsigned one_in = failing.load(std::memory_order_relaxed);
-  if (one_in == 0 || !in_sync_thread()) return false;
-  thread_local std::minstd_rand random;
-  if (random() % one_in != 0) return false;
-  ++failed;
-  return true;
-}
-
 const policy::Fingerprint kA = fingerprint(1);
 const policy::Fingerprint kB = fingerprint(2);
 const std::string kKeyA = Schema().cert(kA);
@@ -48,16 +39,13 @@ const std::string kKeyB = Schema().cert(kB);
 
 }  // namespace
 
-void* operator new(std::size_t size) {
-  void* const memory = fails_now() ? nullptr : std::malloc(size);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
+bool leafgate::test::fails_now() {
+  const unsigned one_in = failing.load(std::memory_order_relaxed);
+  if (one_in == 0 || !in_sync_thread()) return false;
+  thread_local std::minstd_rand random;
+  if (random() % one_in != 0) return false;
+  ++failed;
+  return true;
 }
 
 TEST_CASE("without memory the sync serves its old replica, and catches up when there is some",
